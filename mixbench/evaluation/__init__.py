@@ -1,0 +1,6 @@
+"""Evaluation: a retriever and a task in, a result and what proves it out."""
+
+from mixbench.evaluation.evaluate import DEPTH, Evaluation, evaluate, existing_result, save_evaluation
+from mixbench.evaluation.metrics import score_queries
+
+__all__ = ["DEPTH", "Evaluation", "evaluate", "existing_result", "save_evaluation", "score_queries"]

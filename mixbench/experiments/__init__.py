@@ -1,0 +1,1 @@
+"""Experiments: the room that knows names and verbs, as the command line does."""

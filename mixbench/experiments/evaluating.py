@@ -1,0 +1,105 @@
+"""`mixbench eval`: every model on every task, through one path."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from mixbench.data.load import load_data, locate
+from mixbench.errors import InputError, MissingData
+from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
+from mixbench.experiments.commands import eval_command
+from mixbench.experiments.systems import EncoderOptions, open_system, prepare
+from mixbench.results import METRICS, Result
+from mixbench.tasks import Task, select_tasks
+
+log = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where tasks and data are looked for, and where results go."""
+
+    tasks_dir: Path | None = None
+    data_dir: Path | None = None
+    output: Path = Path("leaderboards")
+    offline: bool = False
+
+
+def chosen_tasks(names: Sequence[str], tasks_dir: Path | None) -> list[Task]:
+    """Return the tasks that `names` stand for; `mteb:NAME` is any text retrieval task of mteb."""
+
+    def resolve_mteb(name: str) -> Task:
+        from mixbench.interop.mteb.data import describe_task
+
+        return Task(name=f"mteb/{name}", **describe_task(name))
+
+    tasks = select_tasks(names, tasks_dir, resolve_mteb=resolve_mteb)
+    for task in tasks:
+        if task.main_metric not in METRICS:
+            raise InputError(
+                f"task {task.name!r} is scored by {task.main_metric!r}; known: {', '.join(METRICS)}"
+            )
+    return tasks
+
+
+def run_evaluations(
+    models: Sequence[str],
+    tasks: Sequence[Task],
+    places: Places,
+    options: EncoderOptions,
+    *,
+    skip_missing: bool = False,
+    overwrite: bool = False,
+) -> list[Result]:
+    """Evaluate every model on every task and store each result at once; stored ones are kept.
+
+    Raises:
+        MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
+    """
+    present = _with_data(tasks, places, skip_missing)
+    systems = [open_system(model, options) for model in models]
+    results = []
+    for task in present:
+        data = load_data(task, data_dir=places.data_dir, offline=places.offline)
+        for model, system in zip(models, systems, strict=True):
+            retriever = prepare(system, task)
+            kept = None if overwrite else existing_result(places.output, retriever, task, data)
+            if kept is not None:
+                log.print(f"[dim]kept[/] {retriever.name} on {task.name}", highlight=False)
+                results.append(kept)
+                continue
+            with log.status(f"{retriever.name} on {task.name}"):
+                evaluation = evaluate(
+                    retriever,
+                    task,
+                    data,
+                    command=eval_command(model, task.name, options, local_data=data[0].source == "folder"),
+                    device=options.device,
+                    seed=options.seed,
+                )
+                save_evaluation(places.output, evaluation, progress=log.print)
+            results.append(evaluation.result)
+            log.print(f"done {retriever.name} on {task.name}", highlight=False)
+    return results
+
+
+def _with_data(tasks: Sequence[Task], places: Places, skip_missing: bool) -> list[Task]:
+    """Return the tasks whose data is somewhere; say of each where."""
+    present, missing = [], []
+    for task in tasks:
+        try:
+            location = locate(task, data_dir=places.data_dir, offline=places.offline)
+        except MissingData as error:
+            missing.append(str(error))
+            continue
+        log.print(f"[dim]{task.name}: {location.kind} {location.place}[/]", highlight=False, soft_wrap=True)
+        present.append(task)
+    if missing and not skip_missing:
+        raise MissingData("\n".join(missing) + "\nor leave such tasks out with --skip-missing")
+    if not present:
+        raise MissingData("no task has data:\n" + "\n".join(missing))
+    for problem in missing:
+        log.print(f"[yellow]skipped[/] {problem}", highlight=False, soft_wrap=True)
+    return present

@@ -1,0 +1,83 @@
+"""The generated parts of README.md: each is rendered from the code that it describes.
+
+`make docs` writes them through cog, and `make check` fails where they are not current.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+WIDTH = 100
+"""Columns of the help texts."""
+
+
+def model_names() -> str:
+    """Return the table of model names that stands at the head of `systems`."""
+    lines = _docstring(_package() / "experiments" / "systems.py").splitlines()
+    rows = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines if re.search(r"\S\s{2,}\S", line)]
+    names = [", ".join(f"`{name}`" for name in row[0].split(", ")) for row in rows]
+    body = [f"| {name} | {row[1]} |" for name, row in zip(names, rows, strict=True)]
+    return _lines("| `-m` | what it is |", "|---|---|", *body).replace("`...`", "...")
+
+
+def benchmarks() -> str:
+    """Return a table of the benchmarks: how many tasks each has, and which."""
+    from mixbench.tasks import find_tasks
+
+    names: dict[str, list[str]] = {}
+    for task in find_tasks().values():
+        names.setdefault(task.benchmark, []).append(task.short_name + ("*" if task.known_item else ""))
+    body = [f"| `{name}` | {len(tasks)} | {', '.join(tasks)} |" for name, tasks in names.items()]
+    return _lines("| `-t` | tasks | which |", "|---|--:|---|", *body)
+
+
+def boards(folder: Path = Path("leaderboards")) -> str:
+    """Return a list of links to the boards below `folder`."""
+    pages = sorted(folder.glob("*/README.md"))
+    return (
+        _lines(*(f"- [{page.parent.name}]({page.as_posix()})" for page in pages)) if pages else "None yet.\n"
+    )
+
+
+def layout() -> str:
+    """Return the rooms and single files of the package, each with the first sentence of its docstring."""
+    rows = []
+    for path in sorted(_package().iterdir()):
+        source = path / "__init__.py" if path.is_dir() else path
+        if source.suffix == ".py" and source.is_file():
+            rows.append((path.name + "/" * path.is_dir(), _first_sentence(_docstring(source))))
+    width = max(len(name) for name, _ in rows) + 2
+    return _lines("```text", *(f"mixbench/{name:{width}}{said}" for name, said in rows), "```")
+
+
+def help_texts(command: Any, name: str = "mixbench") -> str:
+    """Return what `--help` says, for a command of the command line and for each verb below it."""
+    return _lines("```text", "\n\n\n".join(_helps(command, name)), "```")
+
+
+def _helps(command: Any, name: str) -> Iterator[str]:
+    context = command.make_context(name, [], resilient_parsing=True, terminal_width=WIDTH, color=False)
+    lines = command.get_help(context).splitlines()
+    yield "\n".join([f"$ {name} --help", *(line.rstrip() for line in lines)]).rstrip()
+    for verb, child in getattr(command, "commands", {}).items():
+        yield from _helps(child, f"{name} {verb}")
+
+
+def _package() -> Path:
+    return Path(str(files("mixbench")))
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph)[0]
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,113 @@
+"""What verbs print: score tables, boards, reports on data, benches."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mixbench.data.check import check_folder, record_sha256
+from mixbench.data.load import load_data
+from mixbench.errors import InputError, UnknownName
+from mixbench.experiments.bench import BenchReport, report_table
+from mixbench.leaderboard import check_board, write_board
+from mixbench.results import METRICS, Result
+from mixbench.tasks import Task, find_tasks
+
+WIDE = 200
+
+
+def print_results(results: Sequence[Result], *, as_json: bool) -> None:
+    """Print main scores, a row for each model revision and a column for each task; or the results as JSON."""
+    if as_json:
+        _write(json.dumps([result.model_dump(mode="json") for result in results], indent=2) + "\n")
+        return
+    tasks = list(dict.fromkeys(result.task for result in results))
+    rows: dict[tuple[str, str], dict[str, Result]] = {}
+    for result in results:
+        rows.setdefault((result.model, result.revision), {})[result.task] = result
+    metrics = sorted({METRICS[result.main_metric] for result in results})
+    table = Table(title=f"{', '.join(metrics)} († trained on data of this task)", title_justify="left")
+    for heading in ("model", *tasks, "documents/s", "parameters"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for (model, _), cells in rows.items():
+        costs = [cell.costs for cell in cells.values()]
+        documents = sum(cell.n_documents for cell in cells.values())
+        rate = documents / max(sum(cost.index_seconds for cost in costs), 1e-9)
+        scores = [_cell(cells[task]) if task in cells else "" for task in tasks]
+        table.add_row(model, *scores, f"{rate:,.0f}", f"{costs[0].parameters:,}")
+    _console().print(table)
+
+
+def print_bench(report: BenchReport, *, as_json: bool) -> None:
+    """Print a bench as a table, or whole as JSON."""
+    if as_json:
+        _write(report.to_json())
+    else:
+        _console().print(report_table(report))
+
+
+def write_benchmark(benchmark: str, output: Path, tasks_dir: Path | None, *, allow_dirty: bool) -> Path:
+    """Render the page of a benchmark into its folder and return its path."""
+    return write_board(
+        _board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir), allow_dirty=allow_dirty
+    )
+
+
+def check_benchmark(benchmark: str, output: Path, tasks_dir: Path | None) -> list[str]:
+    """Return what is wrong with a benchmark's page and results, a line each."""
+    return check_board(_board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir))
+
+
+def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
+    """Return what is in a BEIR folder; with `record` write its hash into the tasks of that folder's name.
+
+    Raises InputError for data that cannot be used, and where no task is of that folder.
+    """
+    report = check_folder(folder)
+    lines = [
+        f"{report.folder}: {report.documents} documents"
+        f" ({report.empty_documents} empty, {report.duplicate_documents} duplicates)"
+    ]
+    lines += [
+        f"{each.split}: {each.queries} queries, {each.judgments} judgments, sha256 {each.sha256}"
+        for each in report.splits
+    ]
+    if record:
+        place = folder.resolve()
+        tasks = [task for task in find_tasks(tasks_dir).values() if task.folder == place.name]
+        if not tasks:
+            raise InputError(
+                f"no task has the folder {place.name!r}, so there is nowhere to record its sha256"
+            )
+        for task in tasks:
+            data = load_data(task, data_dir=place.parent, offline=True)
+            lines.append(f"recorded in {record_sha256(task, data, tasks_dir)}")
+    return "\n".join(lines)
+
+
+def _cell(result: Result) -> str:
+    return f"{result.scores.of(result.main_metric):.4f}{'†' if result.in_domain else ''}"
+
+
+def _board_folder(benchmark: str, output: Path) -> Path:
+    folder = output / benchmark
+    if not folder.is_dir():
+        known = [path.name for path in output.glob("*") if path.is_dir()]
+        raise UnknownName.of(f"benchmark with results in {output}", benchmark, known)
+    return folder
+
+
+def _board_tasks(benchmark: str, tasks_dir: Path | None) -> list[Task]:
+    return [task for task in find_tasks(tasks_dir).values() if task.benchmark == benchmark]
+
+
+def _console() -> Console:
+    """Return standard output; wide where it is no terminal, so that no cell is cut in a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)

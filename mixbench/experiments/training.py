@@ -1,0 +1,154 @@
+"""`mixbench train-retriever`: from names and files to a trained model folder."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from mixbench.data.load import load_data
+from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
+from mixbench.errors import InputError, MissingData
+from mixbench.experiments.commands import command_line
+from mixbench.experiments.systems import read_training_sources
+from mixbench.models import PRESETS
+from mixbench.tasks import Task, find_tasks, load_task
+from mixbench.training.config import TrainConfig
+
+log = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Which pairs a run reads, and which of them it must not see.
+
+    `files` are "PATH" or "PATH:WEIGHT"; `tasks` give their train split. Of each source `dev_pairs`, but at
+    most a twentieth, are held out to choose the checkpoint.
+    """
+
+    files: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    exclude_tasks: Sequence[str] = ()
+    licences: Sequence[str] = ()
+    dev_pairs: int = 500
+    tasks_dir: Path | None = None
+    data_dir: Path | None = None
+
+
+def run_training(
+    base: str,
+    pairs: PairOptions,
+    config: TrainConfig,
+    output: Path,
+    *,
+    device: str,
+    model_licence: str = "",
+    shrink: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Train preset or model folder `base` on `pairs` and write the folder `output`."""
+    from mixbench.models import build_model
+    from mixbench.models.load import load_model, model_folder, model_sha256
+    from mixbench.models.storage import shrink_folder
+    from mixbench.training.contrastive import Origin, train_retriever
+
+    command = command_line(sys.argv[1:])
+    sources, dev = read_sources(pairs, config.seed)
+    if base in PRESETS:
+        origin = Origin(base=base, command=command, licence=model_licence)
+        model = build_model(base, seed=config.seed).to(device)
+    else:
+        folder = model_folder(base)
+        model = load_model(base, device=device)
+        inherited = read_training_sources(folder) or ()
+        origin = Origin(
+            base=Path(base).name,
+            base_sha256=model_sha256(folder),
+            command=command,
+            inherited=inherited,
+            licence=model_licence,
+        )
+    train_retriever(
+        model, sources, config, output, origin=origin, dev=dev, resume=resume, overwrite=overwrite
+    )
+    if shrink:
+        shrink_folder(output)
+    return output
+
+
+def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], list[Pairs]]:
+    """Read, clean and split every source; return what is trained on and what is held out for dev.
+
+    Raises:
+        InputError: a file or a weight cannot be used.
+        MissingData: a task named in `options` has no data here.
+    """
+    named = [(read_pairs(path), weight) for path, weight in map(_path_and_weight, options.files)]
+    for name in options.tasks:
+        task = load_task(name, options.tasks_dir)
+        if task.train_split is None:
+            raise InputError(f"task {task.name!r} has no train split; give pairs with --pairs")
+        for data in load_data(task, data_dir=options.data_dir, split=task.train_split):
+            named.append((pairs_from_task(task.name, data), 1.0))
+    licences = dict(_licence(argument) for argument in options.licences)
+    sources, dev = [], []
+    for pairs, weight in named:
+        kept, counts = _without_tests(pairs, options)
+        train, held = hold_out(kept, min(options.dev_pairs, len(kept) // 20), seed)
+        sources.append(
+            PairSource(
+                pairs=train,
+                weight=weight,
+                licence=licences.get(pairs.name, ""),
+                read_sha256=pairs.sha256,
+                excluded=counts,
+            )
+        )
+        dev += [held] if len(held) else []
+    return sources, dev
+
+
+def _path_and_weight(argument: str) -> tuple[Path, float]:
+    path, colon, weight = argument.rpartition(":")
+    try:
+        return (Path(path), float(weight)) if colon else (Path(argument), 1.0)
+    except ValueError:
+        return Path(argument), 1.0
+
+
+def _licence(argument: str) -> tuple[str, str]:
+    source, equals, licence = argument.partition("=")
+    if not (source and equals and licence):
+        raise InputError(f"--licence {argument!r}: give SOURCE=LICENCE, as in squad=CC-BY-SA-4.0")
+    return source, licence
+
+
+def _without_tests(pairs: Pairs, options: PairOptions) -> tuple[Pairs, dict[str, int]]:
+    """Drop what would leak the excluded tasks and those that the source is in-domain for.
+
+    A task that is only in-domain and has no data here cannot be looked at; that is said and recorded as -1.
+    """
+    asked = {load_task(name, options.tasks_dir).name for name in options.exclude_tasks}
+    counts: dict[str, int] = {}
+    for task in find_tasks(options.tasks_dir).values():
+        if task.name not in asked and not _in_domain(pairs.name, task):
+            continue
+        try:
+            data = load_data(task, data_dir=options.data_dir, offline=task.name not in asked)
+        except MissingData:
+            if task.name in asked:
+                raise
+            log.print(
+                f"[yellow]{pairs.name}: test queries of {task.name} not looked for, its data is not here[/]"
+            )
+            counts[f"{task.name} not checked"] = -1
+            continue
+        pairs, found = exclude(pairs, data)
+        counts |= {f"{task.name} {reason}": count for reason, count in found.items()}
+    return pairs, counts
+
+
+def _in_domain(source: str, task: Task) -> bool:
+    return source in {task.name, task.short_name, task.mteb, *task.in_domain}

@@ -1,0 +1,47 @@
+"""Files: hashed, opened whatever their compression, and written all at once or not at all."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, cast
+
+OPENERS: dict[str, Callable[[Path, str], object]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8) to `path`, so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    payload = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(payload)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open `path` for reading bytes, through gzip, xz or bzip2 where its last suffix says so."""
+    return cast(IO[bytes], OPENERS.get(path.suffix, open)(path, "rb"))
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of the bytes of one file, as hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_files(root: Path, paths: Iterable[Path]) -> str:
+    """Return one SHA-256 over several files: their names relative to `root`, and their contents."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""mteb, seen from here: its data, its models and its metrics. The only room that imports it."""

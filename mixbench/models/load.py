@@ -1,0 +1,118 @@
+"""Opening an encoder from a folder or the hub, without running code that is not ours.
+
+sentence-transformers runs whatever code a folder names once `trust_remote_code` is set, and refuses every
+foreign module otherwise, ours included. So a folder with a masked mixer is put together here, of the classes
+below; anything else is opened by sentence-transformers itself, which then refuses foreign code.
+"""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
+from torch import nn
+
+from mixbench.errors import CheckpointError
+from mixbench.files import sha256_files
+from mixbench.models.mixer import MaskedMixer
+
+SHIPPED = ("mixer-tiny",)
+OURS = "mixbench."
+UNUSED_ON_HUB = ["onnx/*", "openvino/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "coreml/*"]
+CLASSES: dict[str, type[Any]] = {
+    "mixbench.models.mixer.MaskedMixer": MaskedMixer,
+    "Pooling": Pooling,
+    "Normalize": Normalize,
+    "Dense": Dense,
+}
+
+
+def load_model(
+    name_or_path: str | Path, *, device: str = "cpu", offline: bool = False
+) -> SentenceTransformer:
+    """Open a shipped model by name, a model folder, or a model of the hub.
+
+    Raises:
+        CheckpointError: the folder is damaged, or holds code that is not ours; or the hub does not give it.
+    """
+    folder = model_folder(name_or_path, offline=offline)
+    try:
+        entries = _module_entries(folder)
+        if any(entry["type"].startswith(OURS) for entry in entries):
+            return _assemble(folder, entries, device)
+        return SentenceTransformer(str(folder), device=device, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{name_or_path}: cannot be opened as a model ({reason})") from error
+
+
+def model_folder(name_or_path: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
+    """Return the folder of a shipped model, of a path, or of a model of the hub, which is downloaded.
+
+    Raises:
+        CheckpointError: there is none; the hub gives no such model, or was not asked, being offline.
+    """
+    if str(name_or_path) in SHIPPED:
+        return Path(str(files("mixbench.models"))) / "shipped" / str(name_or_path)
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                str(name_or_path), revision=revision, local_files_only=offline, ignore_patterns=UNUSED_ON_HUB
+            )
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"model {str(name_or_path)!r} is no folder here and the hub does not give it"
+            f" ({type(error).__name__}); check the spelling, or download it and name its folder"
+        ) from error
+
+
+def model_sha256(folder: Path) -> str:
+    """Return one SHA-256 over the files of a model folder that decide its embeddings.
+
+    Cards, records of training and optimiser states do not enter.
+    """
+    kept = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix in {".json", ".safetensors", ".txt", ".model", ".bin"}
+        and path.relative_to(folder).parts[0] not in {"checkpoints", "mixbench.json"}
+    ]
+    if not kept:
+        raise CheckpointError(f"{folder}: holds no model files")
+    return sha256_files(folder, kept)
+
+
+def _module_entries(folder: Path) -> list[dict[str, str]]:
+    path = folder / "modules.json"
+    return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+def _assemble(folder: Path, entries: list[dict[str, str]], device: str) -> SentenceTransformer:
+    modules: list[nn.Module] = []
+    for entry in entries:
+        kind = entry["type"]
+        name = kind.rsplit(".", 1)[-1] if kind.startswith("sentence_transformers.") else kind
+        if name not in CLASSES:
+            raise CheckpointError(
+                f"{folder / 'modules.json'}: module {kind!r} is not one that a mixer is built of"
+            )
+        modules.append(CLASSES[name].load(str(folder), subfolder=entry["path"]))
+    settings_file = folder / "config_sentence_transformers.json"
+    settings = json.loads(settings_file.read_text()) if settings_file.is_file() else {}
+    return SentenceTransformer(
+        modules=modules,
+        device=device,
+        prompts=settings.get("prompts"),
+        default_prompt_name=settings.get("default_prompt_name"),
+        similarity_fn_name=settings.get("similarity_fn_name"),
+    )

@@ -1,0 +1,207 @@
+"""The masked mixer of arXiv 2409.01482, section 3: a transformer whose attention is one learned matrix.
+
+Shapes: B texts, T tokens of the longest text, L context, d width, V vocabulary; `x_BTd` has shape (B, T, d).
+
+    x = E[ids]
+    x = x + tril(W) norm(x) + b        token mixing: W (L, L) and b (L) are shared by all d channels
+    x = x + feedforward(norm(x))       channel mixing: d -> 4d -> GELU -> d
+    repeated `depth` times, without positions, without a final norm
+
+Three things differ from the original code, and none from the paper's mathematics:
+
+- The mask is a function of the weight. The original zeroes the parameter itself in each forward, so that a
+  saved checkpoint holds whatever the last optimiser step left above the diagonal.
+- A text of T < L tokens uses a T x T corner of W: the first rows (alignment "left") or the last ones
+  ("right", where the final token is always mixed by the last row).
+- Padding is zeroed before it is mixed, so that neither a batch's width nor its other texts change a state.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sentence_transformers.base.modules import InputModule
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from mixbench.errors import CheckpointError, InputError
+from mixbench.models.storage import expand
+from mixbench.models.tokenizer import load_tokenizer
+
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "mixer_config.json", "model.safetensors", "tokenizer.json"
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+    InputError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixerConfig:
+    """Everything that fixes a mixer's shape and meaning; sizes in tokens and channels."""
+
+    width: int
+    depth: int
+    context: int
+    vocabulary: int
+    expansion: int = 4
+    alignment: Literal["left", "right"] = "right"
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "context", "vocabulary", "expansion"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        if self.alignment not in ("left", "right"):
+            raise ValueError(f"alignment must be 'left' or 'right', not {self.alignment!r}")
+
+
+class TokenMixing(nn.Module):
+    """A causal convolution over tokens: each becomes a weighted sum of itself and those before it."""
+
+    def __init__(self, context: int, alignment: str) -> None:
+        super().__init__()
+        bound = context**-0.5
+        self.weight = nn.Parameter(torch.empty(context, context).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(context).uniform_(-bound, bound))
+        self.alignment = alignment
+
+    def forward(self, x_BTd: Tensor) -> Tensor:
+        tokens, context = x_BTd.shape[1], self.bias.shape[0]
+        rows = slice(0, tokens) if self.alignment == "left" else slice(context - tokens, context)
+        mixed_BTd: Tensor = self.weight[rows, rows].tril() @ x_BTd + self.bias[rows, None]
+        return mixed_BTd
+
+
+class Block(nn.Module):
+    """Token mixing, then channel mixing, each normalised before and added to what it reads."""
+
+    def __init__(self, config: MixerConfig) -> None:
+        super().__init__()
+        hidden = config.expansion * config.width
+        self.token_norm = nn.LayerNorm(config.width)
+        self.token_mixing = TokenMixing(config.context, config.alignment)
+        self.channel_norm = nn.LayerNorm(config.width)
+        self.channel_mixing = nn.Sequential(
+            nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width)
+        )
+
+    def forward(self, x_BTd: Tensor, text_BT1: Tensor) -> Tensor:
+        x_BTd = x_BTd + self.token_mixing(self.token_norm(x_BTd) * text_BT1)
+        return x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+
+
+class MaskedMixer(InputModule):
+    """A masked mixer as a sentence-transformers input module: texts in, one state a token out.
+
+    Args:
+        config: shape of the network.
+        tokenizer: turns texts into ids below `config.vocabulary`; pads on the right.
+        max_seq_length: longest text in tokens, the final `<|endoftext|>` included; at most the context.
+    """
+
+    def __init__(
+        self, config: MixerConfig, tokenizer: PreTrainedTokenizerFast, max_seq_length: int | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if len(tokenizer) > config.vocabulary:
+            raise CheckpointError(
+                f"the tokenizer has {len(tokenizer)} tokens, the mixer {config.vocabulary}; use its own"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.max_seq_length = config.context if max_seq_length is None else max_seq_length
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+
+    tokenizer: PreTrainedTokenizerFast
+
+    @property
+    def max_seq_length(self) -> int:
+        return self._max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        if not 1 <= tokens <= self.config.context:
+            raise ValueError(
+                f"max_seq_length must lie in 1 to {self.config.context}, the context; not {tokens!r}"
+            )
+        self._max_seq_length = tokens
+
+    def get_embedding_dimension(self) -> int:
+        """Return the width d of a token's state."""
+        return self.config.width
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_: Any) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, T), padded on the right to the longest text."""
+        texts = [f"{prompt}{text}" for text in inputs] if prompt else list(inputs)
+        encoded = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="pt"
+        )
+        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+
+    def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Add `token_embeddings` (B, T, d). With alignment "right" texts leave padded on the left.
+
+        Raises:
+            ValueError: T is more than the context.
+        """
+        ids_BT, mask_BT = features["input_ids"], features["attention_mask"]
+        if ids_BT.shape[1] > self.config.context:
+            raise ValueError(f"{ids_BT.shape[1]} tokens do not fit the context of {self.config.context}")
+        if self.config.alignment == "right":
+            ids_BT, mask_BT = _push_right(ids_BT, mask_BT)
+        text_BT1 = mask_BT[..., None].to(self.embedding.weight.dtype)
+        x_BTd = self.embedding(ids_BT)
+        for block in self.blocks:
+            x_BTd = block(x_BTd, text_BT1)
+        return {**features, "attention_mask": mask_BT, "token_embeddings": x_BTd}
+
+    def save(self, output_path: str, *_: Any, **__: Any) -> None:
+        """Write configuration, weights (safetensors) and tokenizer into the folder `output_path`."""
+        folder = Path(output_path)
+        config = {**asdict(self.config), "max_seq_length": self.max_seq_length}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        save_file(
+            {name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS_FILE
+        )
+        self.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE), pretty=False)
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", *_: Any, **__: Any) -> Self:
+        """Read what `save` wrote, also where the weights were shrunk (see `mixbench.models.storage`).
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or does not fit the configuration.
+        """
+        folder = Path(model_name_or_path, subfolder)
+        try:
+            settings = json.loads((folder / CONFIG_FILE).read_text())
+            max_seq_length = settings.pop("max_seq_length")
+            mixer = cls(MixerConfig(**settings), load_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
+            mixer.load_state_dict(expand(load_file(folder / WEIGHTS_FILE)))
+        except CheckpointError:
+            raise
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{folder}: no masked mixer can be read here ({reason})") from error
+        return mixer
+
+
+def _push_right(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Move each row's text to the end of the row. The text may be padded on either side, not inside."""
+    tokens = ids_BT.shape[1]
+    after_text_B1 = (
+        tokens - 1 - (mask_BT * torch.arange(tokens, device=mask_BT.device)).argmax(1, keepdim=True)
+    )
+    source_BT = (torch.arange(tokens, device=ids_BT.device) - after_text_B1) % tokens
+    return ids_BT.gather(1, source_BT), mask_BT.gather(1, source_BT)

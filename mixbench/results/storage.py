@@ -1,0 +1,120 @@
+"""Results on disk: written whole or not at all, read only where they belong."""
+
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixbench.errors import InputError
+from mixbench.files import write_atomic
+from mixbench.results.query_scores import QueryScores, encode_query_scores
+from mixbench.results.result import METRICS, SCHEMA_VERSION, Result
+
+
+def save_result(output: Path, result: Result, query_scores: QueryScores, run: str | None) -> Path:
+    """Write a result below `output`, after its run and query scores; each file whole or not at all.
+
+    Returns the path of the result's file.
+    """
+    path = output / result.place
+    if run is not None:
+        write_atomic(run_path(path), run)
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+        stream.write(encode_query_scores(query_scores).encode())
+    write_atomic(query_scores_path(path), packed.getvalue())
+    write_atomic(path, json.dumps(result.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def run_path(path: Path) -> Path:
+    """Return the path of the TREC run that belongs to the result in `path`."""
+    return path.parent / "runs" / (path.name.removesuffix(".json") + ".trec")
+
+
+def find_results(folder: Path) -> list[Result]:
+    """Return every result below `folder` (an output folder, or one benchmark's), in the order of their paths.
+
+    Raises InputError naming a file that is no result or lies elsewhere than its content says.
+    """
+    return [read_result(path) for path in result_paths(folder)]
+
+
+def result_paths(folder: Path) -> list[Path]:
+    """Return the paths of all result files below `folder`, sorted."""
+    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+
+
+def read_result(path: Path) -> Result:
+    """Read one result.
+
+    Raises InputError naming the file: no JSON, of another schema, or not where it belongs.
+    """
+    fields = _read_json(path, _read_bytes(path, path.read_bytes))
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if version != SCHEMA_VERSION:
+        problem = (
+            f"schema_version is {version!r}, not {SCHEMA_VERSION}: no result of this mixbench; evaluate again"
+        )
+        raise InputError.at(path, None, problem)
+    try:
+        result = Result.model_validate(fields)
+        place = result.place
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise InputError.at(path, None, f"not a result: {key}: {first['msg']}; evaluate again") from error
+    except (ValueError, InputError) as error:
+        raise InputError.at(path, None, f"not a result: {error}") from error
+    if path.resolve().parts[-4:] != place.parts:
+        raise InputError.at(
+            path, None, f"holds the result that belongs in {place}; put it there or remove it"
+        )
+    return result
+
+
+def read_query_scores(path: Path, result: Result) -> QueryScores:
+    """Read the query scores of the `result` in `path`.
+
+    Raises InputError where they are missing, damaged, or not those that the result was made from.
+    """
+    beside = query_scores_path(path)
+    text = _read_bytes(beside, lambda: gzip.decompress(beside.read_bytes()))
+    if hashlib.sha256(text).hexdigest() != result.queries_sha256:
+        raise InputError.at(
+            beside, None, "not the query scores that its result was made from; evaluate again"
+        )
+    columns = _read_json(beside, text)
+    try:
+        query_ids = columns["query_ids"]
+        return {metric: dict(zip(query_ids, columns[metric], strict=True)) for metric in METRICS}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError.at(beside, None, "not query scores; evaluate again") from error
+
+
+def query_scores_path(path: Path) -> Path:
+    """Return the path of the query scores that belong to the result in `path`."""
+    return path.with_name(path.name.removesuffix(".json") + ".queries.json.gz")
+
+
+def _read_bytes(path: Path, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except (OSError, EOFError, zlib.error) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise InputError.at(path, None, f"cannot be read: {problem}; evaluate again") from error
+
+
+def _read_json(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise InputError.at(path, error.lineno, f"not JSON: {error.msg}; evaluate again") from error
+    except UnicodeDecodeError as error:
+        raise InputError.at(path, None, f"not UTF-8 at byte {error.start}; evaluate again") from error

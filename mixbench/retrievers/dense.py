@@ -1,0 +1,182 @@
+"""Dense retrieval: any sentence-transformers model as an encoder, and exact search over its embeddings.
+
+Texts are encoded as mteb encodes them: `encode_query` and `encode_document`, title and text joined by a
+space, with the prompts of the model unless others are given.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from mixbench.data import Document
+from mixbench.errors import InputError
+from mixbench.retrievers.embeddings import EmbeddingIndex
+from mixbench.retrievers.protocol import Ranking
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+SIMILARITIES = ("cosine", "dot")
+TOKENISED_AT_ONCE = 1_000
+UNLIMITED = 2**31
+
+
+class DenseRetriever:
+    """A sentence-transformers model that ranks documents by the cosine or the dot product of embeddings.
+
+    `model_sha256` identifies the weights. `similarity` is the model's own unless given ("cosine" or "dot").
+    A prompt of None means the model's own, "" means none. `max_length` counts tokens, special ones included;
+    None keeps the model's. Documents are encoded and searched `chunk_size` at a time. `training_sources`
+    names what the model was trained on; None means that nobody says. Raises InputError for a similarity or a
+    length that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: "SentenceTransformer",
+        *,
+        name: str,
+        model_sha256: str,
+        batch_size: int = 32,
+        similarity: str | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        max_length: int | None = None,
+        training_sources: Sequence[str] | None = None,
+        chunk_size: int = 50_000,
+        show_progress: bool = False,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.model_sha256 = model_sha256
+        self.batch_size = batch_size
+        self.similarity = _checked_similarity(similarity or model.similarity_fn_name, name)
+        own_query, own_document = _own_prompts(model)
+        self.query_prompt = own_query if query_prompt is None else query_prompt
+        self.document_prompt = own_document if document_prompt is None else document_prompt
+        self.max_length = _checked_length(max_length, model, name)
+        self.training_sources = training_sources
+        self.show_progress = show_progress
+        self._index = EmbeddingIndex(name, self.similarity, chunk_size)
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Every setting that can change a ranking, JSON values only."""
+        return {
+            "kind": "dense",
+            "model_sha256": self.model_sha256,
+            "similarity": self.similarity,
+            "query_prompt": self.query_prompt,
+            "document_prompt": self.document_prompt,
+            "max_length": self.max_length,
+            "truncate_dim": self.model.truncate_dim,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model, embeddings included."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the float32 embeddings of the current index."""
+        return self._index.nbytes
+
+    @property
+    def truncated_share(self) -> float | None:
+        """Share of indexed documents that have more tokens than the model reads; None if that cannot be told.
+
+        Tokenises the corpus again at each call, so that indexing is not slowed by it.
+        """
+        documents = self._index.documents
+        tokenizer = getattr(self.model, "tokenizer", None)
+        backend: Any = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", tokenizer))
+        if self.max_length is None or not documents or not hasattr(backend, "no_truncation"):
+            return None
+        backend.no_truncation()
+        backend.no_padding()
+        truncated = 0
+        for start in range(0, len(documents), TOKENISED_AT_ONCE):
+            chunk = documents[start : start + TOKENISED_AT_ONCE]
+            texts = [self.document_prompt + document.content for document in chunk]
+            truncated += sum(len(row.ids) > self.max_length for row in backend.encode_batch_fast(texts))
+        return truncated / len(documents)
+
+    def index(self, corpus: Sequence[Document]) -> None:
+        """Encode `corpus` and replace the index by it.
+
+        Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity.
+        """
+        self._index.fill(corpus, self._encode_documents)
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """Return the `k` best documents of each query: all of them where the corpus is smaller."""
+        return self._index.search(queries, k, self._encode_queries)
+
+    def _encode_queries(self, queries: Sequence[str]) -> Tensor:
+        with self._length():
+            return self.model.encode_query(
+                list(queries),
+                prompt=self.query_prompt,
+                batch_size=self.batch_size,
+                convert_to_tensor=True,
+                show_progress_bar=self.show_progress,
+            )
+
+    def _encode_documents(self, documents: Sequence[Document]) -> Tensor:
+        with self._length():
+            return self.model.encode_document(
+                [document.content for document in documents],
+                prompt=self.document_prompt,
+                batch_size=self.batch_size,
+                convert_to_tensor=True,
+                show_progress_bar=self.show_progress,
+            )
+
+    @contextmanager
+    def _length(self) -> Iterator[None]:
+        """Encode at our length, and leave the model as it was: other retrievers may share it."""
+        before = self.model.max_seq_length
+        if self.max_length is None or self.max_length == before:
+            yield
+            return
+        self.model.max_seq_length = self.max_length
+        try:
+            yield
+        finally:
+            self.model.max_seq_length = before
+
+
+def _checked_similarity(similarity: str, name: str) -> str:
+    if similarity not in SIMILARITIES:
+        raise InputError(
+            f"model {name!r} has similarity {similarity!r}; only 'cosine' and 'dot' can be searched"
+        )
+    return similarity
+
+
+def _own_prompts(model: "SentenceTransformer") -> tuple[str, str]:
+    """Return the prompts that sentence-transformers would choose for queries and for documents."""
+
+    def first(*names: str | None) -> str:
+        return next((model.prompts[name] or "" for name in names if name in model.prompts), "")
+
+    default = model.default_prompt_name
+    return first("query", default), first("document", "passage", "corpus", default)
+
+
+def _checked_length(length: int | None, model: "SentenceTransformer", name: str) -> int | None:
+    own = model.max_seq_length
+    if length is None:
+        # A model that reads everything says None, infinity, or 10 to the power of 30.
+        return own if isinstance(own, int) and own < UNLIMITED else None
+    # Other than transformers, a model says no more than its own length.
+    limit = own if model.config is None else getattr(model.config, "max_position_embeddings", None)
+    if length < 1 or (isinstance(limit, int) and length > limit):
+        upper = f" and at most {limit}, its positions" if isinstance(limit, int) else ""
+        raise InputError(f"maximum length {length!r} for model {name!r}: it must be at least 1{upper}")
+    return length

@@ -1,0 +1,140 @@
+"""The bridge to mteb, both ways: our retrievers as its models, and its models as our retrievers.
+
+mteb itself is imported by the first call, not by this module.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixbench.data import Document
+from mixbench.errors import InputError, MixbenchError
+from mixbench.retrievers.protocol import Ranking, Retriever
+
+if TYPE_CHECKING:
+    from mixbench.interop.mteb.models import Row, SearchModel
+    from mixbench.retrievers.embeddings import EmbeddingIndex
+
+
+def recipe_sha256(retriever: Retriever) -> str:
+    """Return the SHA-256 of the recipe as canonical JSON: equal where, and only where, recipes are equal."""
+    text = json.dumps(dict(retriever.recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_mteb(retriever: Retriever) -> "SearchModel":
+    """Return `retriever` as a model for `mteb.evaluate` and `mteb.mock_run`.
+
+    Its revision is the hash of the recipe, so that mteb's result cache never gives one model the score of
+    another. The cache does not look at the data: pass `cache=None` where a corpus can change.
+    """
+    from mixbench.interop.mteb.models import search_model
+
+    def index(rows: "list[Row]") -> None:
+        retriever.index([Document(*row) for row in rows])
+
+    return search_model(
+        name=retriever.name,
+        revision=recipe_sha256(retriever),
+        index=index,
+        search=retriever.search,
+        parameters=retriever.parameters,
+        training_datasets=retriever.training_sources or (),
+    )
+
+
+class MtebRetriever:
+    """A model that mteb knows by name, driven by mteb; the search is ours where the model only encodes.
+
+    `task` is the name in mteb of the task to come, for models with a prompt or a language for each task.
+    Raises UnknownName, InputError for a model that only reranks, MixbenchError where mteb cannot load it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        task: str | None = None,
+        device: str | None = None,
+        batch_size: int = 32,
+        chunk_size: int = 50_000,
+    ) -> None:
+        from mixbench.interop.mteb.known_models import KnownModel
+
+        self._model = KnownModel(name, device=device, batch_size=batch_size)
+        self.name = self._model.name
+        self.task = task
+        self.training_sources = self._model.training_datasets
+        self._chunk_size = chunk_size
+        self._documents = 0
+        self._index = self._empty_index()
+
+    def for_task(self, task: str | None) -> "MtebRetriever":
+        """Return a retriever without an index over the same loaded model, for another task of mteb."""
+        other = copy.copy(self)
+        other.task = task
+        other._documents = 0
+        other._index = self._empty_index()
+        return other
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Model and revision as mteb states them, and mteb's version, whose code runs the model.
+
+        The task is not part of it: what a model does for a task follows from its revision.
+        """
+        return {
+            "kind": "mteb",
+            "model": self._model.name,
+            "model_revision": self._model.revision,
+            "mteb": self._model.mteb_version,
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the loaded model, else the number that mteb states, 0 where it states none."""
+        return self._model.parameters
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the embeddings; 0 for a model that searches by itself, which tells no size."""
+        return 0 if self._index is None else self._index.nbytes
+
+    def index(self, corpus: Sequence[Document]) -> None:
+        """Replace the index by one of `corpus`; raise InputError where that is empty."""
+        if not corpus:
+            raise InputError(f"model {self.name!r} was given an empty corpus; it needs at least one document")
+        if self._index is not None:
+            self._index.fill(corpus, lambda chunk: self._model.encode_documents(chunk, task=self.task))
+        else:
+            self._model.index(corpus, task=self.task)
+        self._documents = len(corpus)
+
+    def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+        """Return at most `k` documents for each query."""
+        if not self._documents:
+            raise MixbenchError(f"model {self.name!r} has no index; call index(corpus) before search")
+        if self._index is not None:
+            return self._index.search(
+                queries, k, lambda texts: self._model.encode_queries(texts, task=self.task)
+            )
+        if not queries:
+            return []
+        found = self._model.search(queries, min(k, self._documents), task=self.task)
+        return [_ranked(scores) for scores in found]
+
+    def _empty_index(self) -> "EmbeddingIndex | None":
+        from mixbench.retrievers.embeddings import EmbeddingIndex
+
+        similarity = self._model.similarity
+        return EmbeddingIndex(self.name, similarity, self._chunk_size) if similarity else None
+
+
+def _ranked(scores: Mapping[str, float]) -> Ranking:
+    """Return a ranking by score, as float32 as trec_eval reads it, then by doc_id, both descending."""
+    rounded = [(float(np.float32(score)), doc_id) for doc_id, score in scores.items()]
+    return [(doc_id, score) for score, doc_id in sorted(rounded, reverse=True)]

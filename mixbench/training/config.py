@@ -1,0 +1,68 @@
+"""Every setting of a training run that can change its weights or its speed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mixbench.errors import InputError
+
+FREE_ON_RESUME = frozenset({"max_minutes", "workers"})
+"""Settings that a resumed run may change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of `train_retriever`.
+
+    Steps are optimiser steps of `batch_size` pairs. `max_steps` overrides `epochs`; `max_minutes` stops a
+    run early, wherever its learning rate is. The learning rate rises over the first `warmup_ratio` of the
+    steps, then falls linearly to 0. Every `eval_every` steps, ten times in a run unless given, the model is
+    scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
+    `mini_batch_size` bounds memory by embedding that many pairs at a time, for the same loss. "auto"
+    precision is bfloat16 where the device is a GPU that has it. `compile` compiles the input module;
+    `workers` processes prepare batches.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    temperature: float = 0.05
+    learning_rate: float = 5e-4
+    batch_size: int = 256
+    epochs: float = 1.0
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.01
+    seed: int = 0
+    eval_every: int | None = None
+    max_length: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    mini_batch_size: int | None = None
+    compile: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "learning_rate", "epochs", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"{name} must be above 0, not {value!r}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(f"{name} must be at least {least}, not {value!r}")
+        if not 0 <= self.warmup_ratio < 1:
+            raise InputError(f"warmup_ratio must lie in 0 to 1, not {self.warmup_ratio!r}")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise InputError(f"precision must be 'auto', 'fp32' or 'bf16', not {self.precision!r}")
+
+
+LEAST = {
+    "batch_size": 2,
+    "max_steps": 1,
+    "eval_every": 1,
+    "max_length": 1,
+    "mini_batch_size": 1,
+    "weight_decay": 0,
+    "seed": 0,
+    "workers": 0,
+}

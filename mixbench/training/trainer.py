@@ -1,0 +1,162 @@
+"""sentence-transformers' trainer, with checkpoints that load without running a model folder's code.
+
+A checkpoint is the live model's weights in one safetensors file beside the optimiser, schedule, random state
+and history that transformers writes. Loading puts the weights back into the live model, bit for bit. The
+library instead builds a second model from the folder, and where that fails (a module of ours, without
+`trust_remote_code`) goes on with the last weights and says so in a log line only.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_model, save_model
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
+from torch import nn
+from torch.cuda import is_bf16_supported
+
+from mixbench.data.pairs import Pairs
+from mixbench.errors import MixbenchError
+from mixbench.training.batches import OneSourceBatches
+from mixbench.training.config import TrainConfig
+from mixbench.training.dev import METRIC
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+class CheckpointTrainer(SentenceTransformerTrainer):
+    """The trainer with our batches and our checkpoints; makes no model card and asks no hub."""
+
+    def __init__(self, batches: OneSourceBatches, folder: Path, **arguments: Any) -> None:
+        self.batches = batches
+        self.folder = folder
+        super().__init__(**arguments)
+
+    def get_batch_sampler(self, *_: Any, **__: Any) -> OneSourceBatches:
+        return self.batches
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Do nothing: the card is written from the record, once."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the weights.
+
+        Raises:
+            MixbenchError: one of them is not finite; checkpoints written before stay.
+        """
+        self.check_finite()
+        folder = Path(output_dir or self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(folder / WEIGHTS_FILE))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_model(self.model, Path(resume_from_checkpoint) / WEIGHTS_FILE)
+
+    def check_finite(self) -> None:
+        """Raise if a weight has become infinite or no number."""
+        for name, value in self.model.named_parameters():
+            if not value.isfinite().all():
+                self.diverged(f"weight {name!r} is not finite")
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Record `logs`, unless the loss in them is not finite."""
+        if not math.isfinite(logs.get("loss", 0.0)):
+            self.diverged(f"the loss is {logs['loss']}")
+        super().log(logs, start_time)
+
+    def diverged(self, what: str) -> None:
+        """Raise the one-line error for a run that has left the numbers."""
+        kept = sorted(self.folder.glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+        saved = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before"
+        raise MixbenchError(
+            f"training diverged at step {self.state.global_step}: {what}; {saved}; "
+            f"start again with a learning rate below {self.args.learning_rate:g}"
+        )
+
+
+def build_trainer(
+    model: SentenceTransformer,
+    sources: Sequence[Pairs],
+    config: TrainConfig,
+    work: Path,
+    evaluator: InformationRetrievalEvaluator | None,
+) -> CheckpointTrainer:
+    """Return the trainer of `model` on `sources`, its checkpoints going to the folder `work`.
+
+    Raises:
+        InputError: a source gives no batch.
+    """
+    from datasets import Dataset
+
+    batches = OneSourceBatches(sources, config.batch_size, config.seed)
+    steps = config.max_steps or max(1, math.ceil(config.epochs * len(batches)))
+    rows = {
+        "query": [query for pairs in sources for query in pairs.queries],
+        "positive": [positive for pairs in sources for positive in pairs.positives],
+    }
+    return CheckpointTrainer(
+        batches,
+        work,
+        model=model,
+        args=_arguments(model, config, work, steps, evaluator is not None),
+        train_dataset=Dataset.from_dict(rows),
+        loss=_loss(model, config),
+        evaluator=evaluator,
+    )
+
+
+def _loss(model: SentenceTransformer, config: TrainConfig) -> nn.Module:
+    scale = 1 / config.temperature
+    if config.mini_batch_size is None:
+        return MultipleNegativesRankingLoss(model, scale=scale)
+    return CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=config.mini_batch_size)
+
+
+def _arguments(
+    model: SentenceTransformer, config: TrainConfig, work: Path, steps: int, has_dev: bool
+) -> SentenceTransformerTrainingArguments:
+    every = min(steps, config.eval_every or max(1, steps // 10))
+    on_gpu = model.device.type == "cuda"
+    prompts = {"query": model.prompts.get("query"), "positive": model.prompts.get("document")}
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(work),
+        max_steps=steps,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(config.warmup_ratio * steps),
+        weight_decay=config.weight_decay,
+        optim="adamw_torch",
+        seed=config.seed,
+        bf16=config.precision == "bf16" or (config.precision == "auto" and on_gpu and is_bf16_supported()),
+        use_cpu=model.device.type == "cpu",
+        prompts={column: prompt for column, prompt in prompts.items() if prompt} or None,
+        dataloader_num_workers=config.workers,
+        dataloader_persistent_workers=False,  # kept workers draw fewer random numbers: dropout would differ
+        dataloader_pin_memory=on_gpu,
+        logging_steps=max(1, min(every, steps // 100)),
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if has_dev else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,  # the best and the last; with 1 the end of a run would delete the last
+        load_best_model_at_end=False,
+        metric_for_best_model=f"eval_{METRIC}" if has_dev else None,
+        greater_is_better=True,
+        report_to="none",
+        disable_tqdm=True,
+        push_to_hub=False,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # one process drives one device
+    return arguments

@@ -1,0 +1,84 @@
+"""Folders of a run: checkpoints in a hidden sibling of the output, the output itself whole or not at all."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+
+from mixbench.errors import CheckpointError, InputError
+from mixbench.files import write_atomic
+from mixbench.training.record import RECORD_FILE, model_card, render_record
+
+PLAN_FILE = "plan.json"
+STATE_FILE = "trainer_state.json"
+
+
+class Workspace:
+    """The folder `.<name>.training` beside the output folder `<name>`.
+
+    It holds the plan of the run (what a resumed run must share with it) and its checkpoints, and goes when
+    the run has made its last step.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output.parent / f".{output.name}.training"
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest whole checkpoint: transformers writes the state file last."""
+        whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}")]
+        return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+    def check(self, resume: bool, overwrite: bool) -> None:
+        """Refuse what would overwrite or lose work unasked; changes nothing.
+
+        Raises:
+            InputError: the output is there already, an unfinished run is, or there is nothing to resume.
+        """
+        if resume and self.last_checkpoint() is None:
+            raise InputError(f"{self.folder}: no checkpoint to resume from; start again without resuming")
+        if resume or overwrite:
+            return
+        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+            raise InputError(f"{self.output}: exists already; choose another output, or overwrite it")
+        if self.last_checkpoint() is not None:
+            raise InputError(f"{self.folder}: an unfinished run is kept here; resume it, or overwrite it")
+
+    def open(self, plan: Mapping[str, Any], resume: bool) -> Path | None:
+        """Start a run by its plan, or check that it is the one being resumed; return its last checkpoint.
+
+        Raises:
+            InputError: the run to resume had another plan; names what differs.
+            CheckpointError: its plan cannot be read.
+        """
+        path = self.folder / PLAN_FILE
+        if not resume:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_atomic(path, json.dumps(plan, indent=2) + "\n")
+            return None
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: the plan of this run cannot be read ({error})") from None
+        for key, value in json.loads(json.dumps(plan)).items():
+            if before.get(key) != value:
+                raise InputError(f"{path}: cannot resume: {key} was {before.get(key)!r} and now is {value!r}")
+        return self.last_checkpoint()
+
+    def publish(self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool) -> Path:
+        """Put model, record and card in place of the output; drop the checkpoints if the run is finished."""
+        model.model_card_data.model_name = self.output.name
+        staged, replaced = self.folder / "staged", self.folder / "replaced"
+        for folder in (staged, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
+        model.save_pretrained(str(staged), create_model_card=False)
+        write_atomic(staged / RECORD_FILE, render_record(record))
+        write_atomic(staged / "README.md", model_card(self.output.name, record))
+        if self.output.exists():
+            self.output.rename(replaced)
+        staged.rename(self.output)
+        shutil.rmtree(self.folder if finished else replaced, ignore_errors=True)
+        return self.output
