@@ -281,15 +281,6 @@ def bench_bm25_command(
     print_bench(bench_bm25(documents=documents, queries=queries, seed=seed), as_json=as_json)
 
 
-@app.command("version")
-def version_command() -> None:
-    """Print the versions of mixbench and of the packages that decide its scores."""
-    from importlib.metadata import version
-
-    for package in ("mixbench", "mteb", "sentence-transformers", "torch", "beir", "rank-bm25"):
-        typer.echo(f"{package} {version(package)}")
-
-
 def main() -> None:
     """Run the command line; end an expected error with one line and exit status 1."""
     try:

@@ -1,1 +1,1 @@
-"""Experiments: the room that knows names and verbs, as the command line does."""
+"""Experiments: the verbs, where names become tasks, models and files."""

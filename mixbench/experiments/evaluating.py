@@ -1,5 +1,6 @@
 """`mixbench eval`: every model on every task, through one path."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ def run_evaluations(
     Raises:
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
+    if places.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is first imported
     present = _with_data(tasks, places, skip_missing)
     systems = [open_system(model, options) for model in models]
     results = []

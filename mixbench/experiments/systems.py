@@ -1,6 +1,6 @@
 """From the name that a user types to a retriever, all of them through this one door.
 
-bm25, bm25-okapi, bm25-code     lexical, see LEXICAL
+bm25, bm25-okapi, bm25-code     BM25: Lucene's, rank-bm25's, and one that splits identifiers
 minilm                          all-MiniLM-L6-v2 from the package of the `minilm` extra
 mixer-tiny                      trained weights in this package
 tiny, small-twin, ...           a preset, untrained, with random weights of a seed

@@ -1,1 +1,1 @@
-"""interop."""
+"""Interop: mteb and TREC's formats; plain structures in and out."""

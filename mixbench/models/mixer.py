@@ -16,6 +16,7 @@ Three things differ from the original code, and none from the paper's mathematic
 - Padding is zeroed before it is mixed, so that neither a batch's width nor its other texts change a state.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,9 +30,9 @@ from sentence_transformers.base.modules import InputModule
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from mixbench.errors import CheckpointError, InputError
+from mixbench.errors import CheckpointError, MixbenchError
 from mixbench.models.storage import expand
-from mixbench.models.tokenizer import load_tokenizer
+from mixbench.models.tokenizer import load_tokenizer, save_tokenizer
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "mixer_config.json", "model.safetensors", "tokenizer.json"
 UNREADABLE = (
@@ -42,7 +43,7 @@ UNREADABLE = (
     AttributeError,
     RuntimeError,
     SafetensorError,
-    InputError,
+    MixbenchError,
 )
 
 
@@ -97,7 +98,8 @@ class Block(nn.Module):
 
     def forward(self, x_BTd: Tensor, text_BT1: Tensor) -> Tensor:
         x_BTd = x_BTd + self.token_mixing(self.token_norm(x_BTd) * text_BT1)
-        return x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+        x_BTd = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+        return x_BTd
 
 
 class MaskedMixer(InputModule):
@@ -174,7 +176,11 @@ class MaskedMixer(InputModule):
         save_file(
             {name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS_FILE
         )
-        self.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE), pretty=False)
+        # Encoding leaves its last length and padding in the tokenizer; on disk they would change the hash.
+        tokenizer = copy.deepcopy(self.tokenizer.backend_tokenizer)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        save_tokenizer(tokenizer, folder / TOKENIZER_FILE)
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", *_: Any, **__: Any) -> Self:
@@ -189,8 +195,6 @@ class MaskedMixer(InputModule):
             max_seq_length = settings.pop("max_seq_length")
             mixer = cls(MixerConfig(**settings), load_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
             mixer.load_state_dict(expand(load_file(folder / WEIGHTS_FILE)))
-        except CheckpointError:
-            raise
         except UNREADABLE as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{folder}: no masked mixer can be read here ({reason})") from error

@@ -89,6 +89,6 @@ def load_tokenizer(path: Path | None = None) -> PreTrainedTokenizerFast:
     except Exception as error:  # the tokenizers library raises nothing more precise
         reason = " ".join(str(error).split())[:200]
         raise InputError.at(path, None, f"cannot be read as a tokenizer ({reason})") from error
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="right"
     )

@@ -12,6 +12,7 @@ from mixbench.data.pairs import Pairs, normalise
 METRIC = "dev_cosine_ndcg@10"
 """The evaluator's name for the dev score; the trainer prefixes `eval_`."""
 DISTRACTORS = 5_000
+"""At most so many, and ten for each dev pair: a short run on a CPU must not spend its time on dev scores."""
 
 
 def dev_evaluator(
@@ -19,14 +20,15 @@ def dev_evaluator(
 ) -> InformationRetrievalEvaluator:
     """Return the evaluator over the queries of `dev`.
 
-    The pool is every dev positive and up to `DISTRACTORS` positives of `train`. A pool text counts as
+    The pool is every dev positive and positives of `train`, see DISTRACTORS. A pool text counts as
     relevant to a query if any pair, dev or train, puts them together. Texts that agree when normalised are
     one.
     """
     queries: dict[str, Any] = {normalise(query): query for pairs in dev for query in pairs.queries}
     pool: dict[str, Any] = {normalise(positive): positive for pairs in dev for positive in pairs.positives}
+    most = min(DISTRACTORS, 10 * sum(map(len, dev)))
     others = dict.fromkeys(positive for pairs in train for positive in pairs.positives)
-    for positive in random.Random(seed).sample(list(others), min(DISTRACTORS, len(others))):
+    for positive in random.Random(seed).sample(list(others), min(most, len(others))):
         pool.setdefault(normalise(positive), positive)
     relevant: dict[str, set[str]] = {}
     for pairs in (*dev, *train):

@@ -24,7 +24,7 @@ def _outside(host):
 
 
 def _guard(event, arguments):
-    if event in {"socket.connect", "socket.sendto"}:
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
         address = arguments[1]
         host = address[0] if isinstance(address, tuple) else None
     elif event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}:
