@@ -284,7 +284,7 @@ def bench_bm25_command(
 def main() -> None:
     """Run the command line; end an expected error with one line and exit status 1."""
     try:
-        app()
+        app(prog_name="mixbench")
     except MixbenchError as error:
         typer.echo(f"mixbench: {error}", err=True)
         sys.exit(1)

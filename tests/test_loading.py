@@ -167,7 +167,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "an unknown key": (configure(heads=4), "heads"),
     "another alignment": (configure(alignment="middle"), "alignment must be 'left' or 'right', not 'middle'"),
     "a length beyond the context": (configure(max_seq_length=9), "must lie in 1 to 8"),
-    "fewer words than the tokenizer": (configure(vocabulary=100), "use its own tokenizer"),
+    "fewer words than the tokenizer": (
+        configure(vocabulary=100),
+        "the tokenizer has 276 tokens, the mixer 100",
+    ),
     "tokenizer missing": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
     "tokenizer damaged": (cut("tokenizer.json", 200), "tokenizer.json"),
     "modules cut off": (cut("modules.json", 40), "cannot be opened as a model"),
@@ -195,6 +198,13 @@ def test_a_damaged_folder_is_refused_in_one_line_that_names_it(
 def test_a_name_that_is_no_folder_and_not_on_the_hub_is_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match="is no folder here and the hub does not give it"):
         model_folder(name, offline=True)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(saved: Path, device: str) -> None:
+    with pytest.raises(CheckpointError, match="cannot be opened as a model") as caught:
+        load_model(saved, device=device)
+    assert "\n" not in str(caught.value)
 
 
 # What is whole

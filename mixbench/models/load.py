@@ -22,6 +22,16 @@ from mixbench.models.mixer import MaskedMixer
 SHIPPED = ("mixer-tiny",)
 OURS = "mixbench."
 UNUSED_ON_HUB = ["onnx/*", "openvino/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "coreml/*"]
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    AssertionError,  # torch's word for a device that it was not built for
+    SafetensorError,
+)
 CLASSES: dict[str, type[Any]] = {
     "mixbench.models.mixer.MaskedMixer": MaskedMixer,
     "Pooling": Pooling,
@@ -44,7 +54,7 @@ def load_model(
         if any(entry["type"].startswith(OURS) for entry in entries):
             return _assemble(folder, entries, device)
         return SentenceTransformer(str(folder), device=device, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{name_or_path}: cannot be opened as a model ({reason})") from error
 

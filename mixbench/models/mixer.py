@@ -98,8 +98,8 @@ class Block(nn.Module):
 
     def forward(self, x_BTd: Tensor, text_BT1: Tensor) -> Tensor:
         x_BTd = x_BTd + self.token_mixing(self.token_norm(x_BTd) * text_BT1)
-        x_BTd = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
-        return x_BTd
+        mixed_BTd: Tensor = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+        return mixed_BTd
 
 
 class MaskedMixer(InputModule):
@@ -117,7 +117,8 @@ class MaskedMixer(InputModule):
         super().__init__()  # type: ignore[no-untyped-call]
         if len(tokenizer) > config.vocabulary:
             raise CheckpointError(
-                f"the tokenizer has {len(tokenizer)} tokens, the mixer {config.vocabulary}; use its own"
+                f"the tokenizer has {len(tokenizer)} tokens, the mixer {config.vocabulary}: "
+                "use its own tokenizer"
             )
         self.config = config
         self.tokenizer = tokenizer
