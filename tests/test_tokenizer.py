@@ -1,5 +1,6 @@
 """The tokenizer: lower-cased byte-level BPE whose every text ends with one end token."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_a_tokenizer_has_no_more_tokens_than_asked_for_and_knows_every_byte() ->
     assert tokenizer.get_vocab_size() == 270
     for text in SCRIPTS.values():
         assert tokenizer.decode(tokenizer.encode(text).ids).strip() == " ".join(text.lower().split())
+
+
+def test_the_shipped_tokenizer_reads_text_as_one_that_is_trained_now(
+    shipped: PreTrainedTokenizerFast,
+) -> None:
+    kinds = [
+        json.loads(tokenizer.to_str())
+        for tokenizer in (shipped.backend_tokenizer, train_tokenizer(["wing wing"], 300))
+    ]
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens"):
+        assert kinds[0][part] == kinds[1][part]
 
 
 def test_a_saved_tokenizer_is_read_as_it_is_now(tmp_path: Path) -> None:
