@@ -198,6 +198,10 @@ def test_the_twin_is_causal_and_the_bi_twin_is_not(preset: str, causal: bool) ->
     assert later_tokens_change(build_model(preset)) == [not causal] * 5 + [True] * (CONTEXT - 5)
 
 
+def test_every_layer_of_the_bi_twin_sees_the_whole_text() -> None:
+    assert build_model("tiny-bi-twin")[0].model.config.layer_types == ["full_attention"] * 4
+
+
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_no_weight_above_the_diagonal_has_a_gradient(
     tokenizer: PreTrainedTokenizerFast, alignment: str
