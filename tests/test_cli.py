@@ -275,7 +275,6 @@ def test_skip_missing_with_nothing_left_is_refused(run: Run, tmp_path: Path) -> 
     assert not Path("out").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="rich reads '[/b]' in an id or a path as markup")
 def test_an_id_that_looks_like_markup_is_an_id_as_any_other(run: Run, tmp_path: Path) -> None:
     edit("corpus.jsonl", 1, '{"_id": "[/b] x", "text": "A mixer mixes."}')(tmp_path / "data" / "tiny")
     edit(QREL, 2, "q1\t[/b] x\t1")(tmp_path / "data" / "tiny")
@@ -285,7 +284,6 @@ def test_an_id_that_looks_like_markup_is_an_id_as_any_other(run: Run, tmp_path: 
     assert find_results(Path("out"))[0].scores.ndcg_at_10 == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="a preset on a device that is not there ends in a traceback")
 def test_a_device_that_is_not_there_is_one_line(run: Run) -> None:
     refused(evaluate(run, "-m", "tiny", "-t", "zoo", "--device", "nonsense"), "nonsense")
 
@@ -486,14 +484,12 @@ def test_training_that_cannot_be_done_is_one_line_and_nothing_is_written(
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the ValueError of max_seq_length ends in a traceback")
 def test_training_on_more_tokens_than_the_context_is_one_line(run: Run, tmp_path: Path) -> None:
     write_pairs(tmp_path / "p.jsonl")
     options = ("--max-steps", 1, "--batch-size", 8, "--dev-pairs", 0, "--max-length", 9999)
     refused(run("train-retriever", "tiny", "--pairs", "../p.jsonl", "-o", "out", *options), "9999")
 
 
-@pytest.mark.xfail(strict=True, reason="a licence for a source that is not there is ignored")
 def test_a_licence_of_no_source_is_refused(run: Run, tmp_path: Path) -> None:
     write_pairs(tmp_path / "p.jsonl")
     options = ("--max-steps", 1, "--batch-size", 8, "--dev-pairs", 0, "--licence", "q=MIT")

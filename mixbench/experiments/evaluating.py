@@ -18,6 +18,11 @@ from mixbench.tasks import Task, select_tasks
 log = Console(stderr=True)
 
 
+def say(message: str) -> None:
+    """Print one line to standard error, as it is: ids and paths may hold what rich takes for markup."""
+    log.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Places:
     """Where tasks and data are looked for, and where results go."""
@@ -70,7 +75,7 @@ def run_evaluations(
             retriever = prepare(system, task)
             kept = None if overwrite else existing_result(places.output, retriever, task, data)
             if kept is not None:
-                log.print(f"[dim]kept[/] {retriever.name} on {task.name}", highlight=False)
+                say(f"kept {retriever.name} on {task.name}")
                 results.append(kept)
                 continue
             with log.status(f"{retriever.name} on {task.name}"):
@@ -82,9 +87,9 @@ def run_evaluations(
                     device=options.device,
                     seed=options.seed,
                 )
-                save_evaluation(places.output, evaluation, progress=log.print)
+                save_evaluation(places.output, evaluation, progress=say)
             results.append(evaluation.result)
-            log.print(f"done {retriever.name} on {task.name}", highlight=False)
+            say(f"done {retriever.name} on {task.name}")
     return results
 
 
@@ -97,12 +102,12 @@ def _with_data(tasks: Sequence[Task], places: Places, skip_missing: bool) -> lis
         except MissingData as error:
             missing.append(str(error))
             continue
-        log.print(f"[dim]{task.name}: {location.kind} {location.place}[/]", highlight=False, soft_wrap=True)
+        say(f"{task.name}: {location.kind} {location.place}")
         present.append(task)
     if missing and not skip_missing:
         raise MissingData("\n".join(missing) + "\nor leave such tasks out with --skip-missing")
     if not present:
         raise MissingData("no task has data:\n" + "\n".join(missing))
     for problem in missing:
-        log.print(f"[yellow]skipped[/] {problem}", highlight=False, soft_wrap=True)
+        say(f"skipped {problem}")
     return present

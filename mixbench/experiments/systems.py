@@ -140,8 +140,9 @@ def _open_folder(
 
 def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     from mixbench.models import build_model
+    from mixbench.models.load import place
 
-    model = build_model(preset, seed=options.seed).to(options.device)
+    model = place(build_model(preset, seed=options.seed), options.device)
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode() + value.cpu().numpy().tobytes())

@@ -50,7 +50,7 @@ def run_training(
 ) -> Path:
     """Train preset or model folder `base` on `pairs` and write the folder `output`."""
     from mixbench.models import build_model
-    from mixbench.models.load import load_model, model_folder, model_sha256
+    from mixbench.models.load import load_model, model_folder, model_sha256, place
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import Origin, train_retriever
 
@@ -58,7 +58,7 @@ def run_training(
     sources, dev = read_sources(pairs, config.seed)
     if base in PRESETS:
         origin = Origin(base=base, command=command, licence=model_licence)
-        model = build_model(base, seed=config.seed).to(device)
+        model = place(build_model(base, seed=config.seed), device)
     else:
         folder = model_folder(base)
         model = load_model(base, device=device)
@@ -93,6 +93,8 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         for data in load_data(task, data_dir=options.data_dir, split=task.train_split):
             named.append((pairs_from_task(task.name, data), 1.0))
     licences = dict(_licence(argument) for argument in options.licences)
+    for unknown in licences.keys() - {pairs.name for pairs, _ in named}:
+        raise InputError(f"--licence names {unknown!r}, which is no source of this run")
     sources, dev = [], []
     for pairs, weight in named:
         kept, counts = _without_tests(pairs, options)

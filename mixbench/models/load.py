@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import nn
 
-from mixbench.errors import CheckpointError
+from mixbench.errors import CheckpointError, InputError
 from mixbench.files import sha256_files
 from mixbench.models.mixer import MaskedMixer
 
@@ -100,6 +100,15 @@ def model_sha256(folder: Path) -> str:
     if not kept:
         raise CheckpointError(f"{folder}: holds no model files")
     return sha256_files(folder, kept)
+
+
+def place(model: SentenceTransformer, device: str) -> SentenceTransformer:
+    """Move `model` to `device`. Raises InputError for a device that torch does not have here."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise InputError(f"device {device!r} cannot be used ({reason}); try --device cpu") from error
 
 
 def _module_entries(folder: Path) -> list[dict[str, str]]:

@@ -58,7 +58,10 @@ def train_retriever(
     workspace = Workspace(output)
     workspace.check(resume, overwrite)
     if config.max_length is not None:
-        model.max_seq_length = config.max_length
+        try:
+            model.max_seq_length = config.max_length
+        except ValueError as error:
+            raise InputError(f"maximum length {config.max_length!r}: {error}") from error
     dev = [pairs for pairs in dev if len(pairs)]
     with _quiet():
         outcome = _fit(model, sources, config, workspace, dev, resume, progress)
