@@ -248,9 +248,14 @@ def data_get_command(
 ) -> None:
     """Download a task's data into the cache, all of it or nothing."""
     from mixbench.data.download import get_data
+    from mixbench.experiments.progress import download_bar
     from mixbench.tasks import load_task
 
-    typer.echo(get_data(load_task(task, tasks_dir), destination=destination, url=url, timeout=timeout))
+    with download_bar(task) as progress:
+        folder = get_data(
+            load_task(task, tasks_dir), destination=destination, url=url, timeout=timeout, progress=progress
+        )
+    typer.echo(folder)
 
 
 @data_app.command("check")

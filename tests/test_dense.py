@@ -204,6 +204,31 @@ def test_the_share_of_truncated_documents_is_counted_at_the_length_in_use(bert: 
     assert prompted.truncated_share == 0.75
 
 
+def test_operations_are_those_of_the_layers_products_on_the_tokens_there_are(
+    bert: SentenceTransformer,
+) -> None:
+    retriever = dense(bert)
+    assert retriever.flops_per_document is None
+    retriever.index(documents(a="w1", b="w1 w2 w3"))
+
+    def worked_out(tokens: int, width: int = 16, inner: int = 32) -> int:
+        projections = 2 * tokens * (4 * width * width + 2 * width * inner)
+        attention = 2 * 2 * tokens * tokens * width
+        pooler = 2 * width * width
+        return projections + attention + pooler
+
+    assert retriever.flops_per_document == (worked_out(1) + worked_out(3)) // 2
+
+
+def test_texts_done_are_told_batch_by_batch(bert: SentenceTransformer) -> None:
+    retriever = dense(bert, batch_size=2)
+    told: list[int] = []
+    retriever.advance = told.append
+    retriever.index(documents(a="w1", b="w2", c="w3"))
+    retriever.search(["w1"], 1)
+    assert told == [2, 2, 2]
+
+
 def test_a_shorter_maximum_length_reads_less_and_leaves_the_model_as_it_was(
     bert: SentenceTransformer,
 ) -> None:

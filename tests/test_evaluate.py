@@ -11,6 +11,7 @@ from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.evaluation import Evaluation, evaluate, existing_result, save_evaluation
 from mixbench.interop.trec import write_run
 from mixbench.retrievers import Ranking
+from mixbench.retrievers.bm25 import BM25
 from mixbench.tasks import Task
 
 
@@ -224,8 +225,9 @@ def test_queries_must_be_those_that_are_judged() -> None:
 
 
 def test_progress_is_told() -> None:
-    said: list[str] = []
+    told: list[int] = []
+    corpus = [Document(f"d{number}", "", "zebra") for number in range(250)]
 
-    evaluate(WordOverlap(), make_task(), [make_data()], command="", progress=said.append)
+    evaluate(BM25(), make_task(), [make_data(corpus)], command="", advance=told.append)
 
-    assert said == ["overlap on toy/sea: 4 documents, 3 queries"]
+    assert told == [100, 100]

@@ -60,22 +60,22 @@ def evaluate(
     depth: int = DEPTH,
     device: str = "cpu",
     seed: int = 0,
-    progress: Callable[[str], None] = lambda message: None,
+    advance: Callable[[int], None] = lambda texts: None,
 ) -> Evaluation:
     """Return the scores and costs of `retriever` on `task`; `data` is one collection, or one for each part.
 
     `depth` is the number of documents ranked for each query. `command`, `device` and `seed` are recorded: the
-    retriever already has them. Raises InputError for a depth or data that do not suit the task, and
-    MixbenchError for rankings that cannot be scored.
+    retriever already has them. `advance` is told of texts done, by retrievers that tell.
+    Raises InputError for a depth or data that do not suit the task, and MixbenchError for rankings that
+    cannot be scored.
     """
     settings = _settings(retriever, task, data, depth)
     provenance = describe_run(command=command, device=device, seed=seed)
     tally = _Tally()
+    if hasattr(retriever, "advance"):
+        retriever.advance = advance
     forget_peaks()
     for collection in data:
-        name = f"{task.name}/{collection.part}" if collection.part else task.name
-        size = f"{len(collection.corpus)} documents, {len(collection.queries)} queries"
-        progress(f"{retriever.name} on {name}: {size}")
         tally.add(retriever, collection, depth, task.remove_identical)
     scores, parts = mean_scores(tally.query_scores, list(task.parts))
     result = Result(
@@ -83,7 +83,7 @@ def evaluate(
         scores=scores,
         parts=parts,
         empty_rankings=sum(not ranking for ranking in tally.rankings.values()),
-        truncated_share=tally.truncated_share,
+        truncated_share=tally.per_document("truncated_share"),
         queries_sha256=sha256_text(encode_query_scores(tally.query_scores)),
         costs=tally.costs(retriever, data),
         provenance=provenance,
@@ -142,7 +142,8 @@ class _Tally:
     searching: Stopwatch = field(default_factory=Stopwatch)
     index_bytes: int = 0
     documents: int = 0
-    truncated: float | None = 0.0
+    said: dict[str, float | None] = field(default_factory=dict)
+    """What a retriever says of its documents, if it does, summed over them."""
 
     def add(self, retriever: Retriever, data: RetrievalData, depth: int, remove_identical: bool) -> None:
         """Index and search one collection, and score its rankings."""
@@ -165,22 +166,22 @@ class _Tally:
         self.rankings.update({prefix + query_id: ranking for query_id, ranking in rankings.items()})
         self.index_bytes += retriever.index_bytes
         self.documents += len(data.corpus)
-        self._add_truncated(getattr(retriever, "truncated_share", None), len(data.corpus))
+        for name in ("truncated_share", "flops_per_document"):
+            value, before = getattr(retriever, name, None), self.said.get(name, 0.0)
+            if value is None or before is None:
+                self.said[name] = None
+            else:
+                self.said[name] = before + value * len(data.corpus)
 
-    def _add_truncated(self, share: float | None, documents: int) -> None:
-        if share is None or self.truncated is None:
-            self.truncated = None
-        else:
-            self.truncated += share * documents
-
-    @property
-    def truncated_share(self) -> float | None:
-        """Share of the documents that the model saw cut."""
-        return None if self.truncated is None else self.truncated / self.documents
+    def per_document(self, name: str) -> float | None:
+        """Return the mean over documents of what the retriever said; None where it did not for some part."""
+        total = self.said[name]
+        return None if total is None else total / self.documents
 
     def costs(self, retriever: Retriever, data: Sequence[RetrievalData]) -> Costs:
         """Return what all of it took."""
         queries = sum(len(collection.queries) for collection in data)
+        flops = self.per_document("flops_per_document")
         return Costs(
             index_seconds=round(self.indexing.seconds, 6),
             search_seconds=round(self.searching.seconds, 6),
@@ -190,6 +191,7 @@ class _Tally:
             peak_device_bytes=peak_device_bytes(),
             index_bytes=self.index_bytes,
             parameters=retriever.parameters,
+            flops_per_document=None if flops is None else round(flops),
         )
 
 

@@ -5,22 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from mixbench.data.load import load_data, locate
 from mixbench.errors import InputError, MissingData
 from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
 from mixbench.experiments.commands import eval_command
+from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.systems import EncoderOptions, open_system, prepare
 from mixbench.results import METRICS, Result
 from mixbench.tasks import Task, select_tasks
-
-log = Console(stderr=True)
-
-
-def say(message: str) -> None:
-    """Print one line to standard error, as it is: ids and paths may hold what rich takes for markup."""
-    log.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +70,8 @@ def run_evaluations(
                 say(f"kept {retriever.name} on {task.name}")
                 results.append(kept)
                 continue
-            with log.status(f"{retriever.name} on {task.name}"):
+            texts = sum(len(part.corpus) + len(part.queries) for part in data)
+            with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
                 evaluation = evaluate(
                     retriever,
                     task,
@@ -86,6 +79,7 @@ def run_evaluations(
                     command=eval_command(model, task.name, options, local_data=data[0].source == "folder"),
                     device=options.device,
                     seed=options.seed,
+                    advance=advance,
                 )
                 save_evaluation(places.output, evaluation, progress=say)
             results.append(evaluation.result)

@@ -6,7 +6,16 @@ from mixbench.leaderboard.rows import Board
 from mixbench.leaderboard.tables import row_name, table
 from mixbench.results import Result
 
-HEADER = ("Model", "Tasks", "Parameters", "Documents/s", "Queries/s", "Peak memory MB", "Index MB")
+HEADER = (
+    "Model",
+    "Tasks",
+    "Parameters",
+    "MFLOPs/document",
+    "Documents/s",
+    "Queries/s",
+    "Peak memory MB",
+    "Index MB",
+)
 
 
 def cost_tables(board: Board) -> list[str]:
@@ -16,6 +25,7 @@ def cost_tables(board: Board) -> list[str]:
         "",
         "Wall clock of one run, encoding included, one table a machine. Rates are over all tasks of a row;",
         "memory (10^6 bytes) is the most that the process held during a task, the index that of the largest.",
+        "Floating-point operations (10^6) encode one document of the row's tasks, without padding.",
     ]
     machines = sorted({_machine(result) for result in board.results()})
     for machine in machines:
@@ -40,6 +50,7 @@ def _figures(results: Sequence[Result]) -> list[str]:
     queries = sum(result.n_queries for result in results)
     figures = [
         f"{max(cost.parameters for cost in costs):,}",
+        _flops(results),
         _rate(documents / sum(cost.index_seconds for cost in costs)),
         _rate(queries / sum(cost.search_seconds for cost in costs)),
         f"{max(cost.peak_memory_bytes for cost in costs) / 1e6:,.0f}",
@@ -47,6 +58,15 @@ def _figures(results: Sequence[Result]) -> list[str]:
     ]
     device = [cost.peak_device_bytes for cost in costs if cost.peak_device_bytes is not None]
     return [*figures, f"{max(device) / 1e6:,.0f}"] if device else figures
+
+
+def _flops(results: Sequence[Result]) -> str:
+    total = 0
+    for result in results:
+        if result.costs.flops_per_document is None:
+            return "–"
+        total += result.costs.flops_per_document * result.n_documents
+    return f"{total / sum(result.n_documents for result in results) / 1e6:,.0f}"
 
 
 def _rate(rate: float) -> str:

@@ -56,6 +56,8 @@ class Costs(_Frozen):
     """Most accelerator memory that tensors held, null on a CPU."""
     index_bytes: int
     parameters: int
+    flops_per_document: int | None = None
+    """Operations to encode one document, a multiplication and an addition being two; null where unknown."""
 
 
 class Provenance(_Frozen):

@@ -9,7 +9,7 @@ The score is the sum over the query's terms, repeated terms included, in the ord
 A document matches when it holds a term of the query, whatever the sign of its score.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ from mixbench.retrievers.postings import Postings, TermCounts
 from mixbench.retrievers.protocol import Ranking
 
 Idf = Literal["lucene", "okapi"]
+TOLD_EVERY = 100
 
 
 class BM25:
@@ -49,6 +50,7 @@ class BM25:
             raise UnknownName.of("idf", idf, get_args(Idf))
         self.k1, self.b, self.idf = k1, b, idf
         self.analyser = Analyser(analyser)
+        self.advance: Callable[[int], None] = lambda texts: None
         self.index([])
 
     @property
@@ -74,7 +76,8 @@ class BM25:
 
     def index(self, corpus: Sequence[Document]) -> None:
         """Replace the index by one of `corpus`."""
-        self.index_terms([doc.doc_id for doc in corpus], [self.analyser(doc.content) for doc in corpus])
+        texts = list(self._analysed(doc.content for doc in corpus))
+        self.index_terms([doc.doc_id for doc in corpus], texts)
 
     def index_terms(self, doc_ids: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
         """Replace the index by one of texts that are analysed already, one for each of `doc_ids`."""
@@ -96,7 +99,13 @@ class BM25:
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return for each query its best `k` matching documents; none for a query without known terms."""
-        return [self.search_terms(self.analyser(query), k) for query in queries]
+        return [self.search_terms(terms, k) for terms in self._analysed(queries)]
+
+    def _analysed(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        for number, text in enumerate(texts, start=1):
+            yield self.analyser(text)
+            if number % TOLD_EVERY == 0:
+                self.advance(TOLD_EVERY)
 
     def search_terms(self, terms: Sequence[str], k: int) -> Ranking:
         """Return the best `k` documents for an analysed query. Raises InputError for `k` below 1."""

@@ -5,8 +5,9 @@ space, with the prompts of the model unless others are given.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from mixbench.data import Document
 from mixbench.errors import InputError
 from mixbench.retrievers.embeddings import EmbeddingIndex
+from mixbench.retrievers.flops import count_flops
 from mixbench.retrievers.protocol import Ranking
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SIMILARITIES = ("cosine", "dot")
 TOKENISED_AT_ONCE = 1_000
+DOCUMENTS_COUNTED = 32
 UNLIMITED = 2**31
 
 
@@ -47,7 +50,6 @@ class DenseRetriever:
         max_length: int | None = None,
         training_sources: Sequence[str] | None = None,
         chunk_size: int = 50_000,
-        show_progress: bool = False,
     ) -> None:
         self.model = model
         self.name = name
@@ -59,7 +61,7 @@ class DenseRetriever:
         self.document_prompt = own_document if document_prompt is None else document_prompt
         self.max_length = _checked_length(max_length, model, name)
         self.training_sources = training_sources
-        self.show_progress = show_progress
+        self.advance: Callable[[int], None] = lambda texts: None
         self._index = EmbeddingIndex(name, self.similarity, chunk_size)
 
     @property
@@ -106,6 +108,15 @@ class DenseRetriever:
             truncated += sum(len(row.ids) > self.max_length for row in backend.encode_batch_fast(texts))
         return truncated / len(documents)
 
+    @property
+    def flops_per_document(self) -> int | None:
+        """Mean operations for one indexed document, alone and so unpadded, over a few spread evenly."""
+        documents = self._index.documents[:: -(-len(self._index.documents) // DOCUMENTS_COUNTED) or 1]
+        if not documents:
+            return None
+        runs = [partial(self._encode_documents, [document]) for document in documents]
+        return sum(count_flops(run) for run in runs) // len(runs)
+
     def index(self, corpus: Sequence[Document]) -> None:
         """Encode `corpus` and replace the index by it.
 
@@ -118,23 +129,23 @@ class DenseRetriever:
         return self._index.search(queries, k, self._encode_queries)
 
     def _encode_queries(self, queries: Sequence[str]) -> Tensor:
-        with self._length():
+        with self._length(), self._counted():
             return self.model.encode_query(
                 list(queries),
                 prompt=self.query_prompt,
                 batch_size=self.batch_size,
                 convert_to_tensor=True,
-                show_progress_bar=self.show_progress,
+                show_progress_bar=False,
             )
 
     def _encode_documents(self, documents: Sequence[Document]) -> Tensor:
-        with self._length():
+        with self._length(), self._counted():
             return self.model.encode_document(
                 [document.content for document in documents],
                 prompt=self.document_prompt,
                 batch_size=self.batch_size,
                 convert_to_tensor=True,
-                show_progress_bar=self.show_progress,
+                show_progress_bar=False,
             )
 
     @contextmanager
@@ -149,6 +160,16 @@ class DenseRetriever:
             yield
         finally:
             self.model.max_seq_length = before
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Tell `advance` of each batch. Of a whole model no hook is called, of its modules they are."""
+        first = next(iter(self.model))
+        hook = first.register_forward_hook(lambda *_: self.advance(self.batch_size))
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def _checked_similarity(similarity: str, name: str) -> str:

@@ -16,6 +16,9 @@ class Retriever(Protocol):
     values only) and, for a trained model, `model_sha256` over its files; equal recipes mean equal rankings.
     `training_sources` names what a model was trained on, its teacher's sources included; None means that
     nobody says.
+
+    Some say more: `truncated_share`, the share of indexed documents that were read cut; `flops_per_document`;
+    and `advance`, a function that they call with the number of texts done since its last call.
     """
 
     @property
