@@ -1,0 +1,61 @@
+"""The command line: each verb is its options, one call, and what it prints.
+
+Data goes to standard output, progress and messages to standard error. Exit status: 0 done, 1 an expected
+error (one line), 2 usage, 3 a check that failed. Rooms are imported inside verbs, so that help is instant.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from mixbench.cli.bench import bench_bm25_command
+from mixbench.cli.data import data_check_command, data_get_command
+from mixbench.cli.evaluation import eval_command, leaderboard_command
+from mixbench.cli.training import train_retriever_command, train_tokenizer_command
+from mixbench.errors import MixbenchError
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "eval": eval_command,
+    "train-retriever": train_retriever_command,
+    "leaderboard": leaderboard_command,
+    "train-tokenizer": train_tokenizer_command,
+}
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
+    "data": ("Get and check evaluation data.", {"get": data_get_command, "check": data_check_command}),
+    "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
+}
+
+
+def _app(text: str, verbs: dict[str, Callable[..., Any]]) -> typer.Typer:
+    made = typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name, verb in verbs.items():
+        made.command(name)(verb)
+    return made
+
+
+app = _app("Evaluate retrievers, train masked mixers, publish leaderboards.", VERBS)
+for group, (text, verbs) in GROUPS.items():
+    app.add_typer(_app(text, verbs), name=group)
+
+
+def main() -> None:
+    """Run the command line; end an expected error with one line and exit status 1."""
+    try:
+        app(prog_name="mixbench")
+    except MixbenchError as error:
+        typer.echo(f"mixbench: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("mixbench: interrupted", err=True)
+        sys.exit(130)
+
+
+__all__ = ["app", "main"]

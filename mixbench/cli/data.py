@@ -1,0 +1,44 @@
+"""`mixbench data`: get and check evaluation data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixbench.cli.options import TasksDir
+
+
+def data_get_command(
+    task: Annotated[str, typer.Argument(help="Task whose data to download.")],
+    destination: Annotated[
+        Path | None, typer.Option(help="Folder of BEIR folders. [~/.cache/mixbench/data]")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Zip of a BEIR folder, instead of the official one.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the server to send something.")] = 30.0,
+    tasks_dir: TasksDir = None,
+) -> None:
+    """Download a task's data into the cache, all of it or nothing."""
+    from mixbench.data.download import get_data
+    from mixbench.experiments.progress import download_bar
+    from mixbench.tasks import load_task
+
+    with download_bar(task) as progress:
+        folder = get_data(
+            load_task(task, tasks_dir), destination=destination, url=url, timeout=timeout, progress=progress
+        )
+    typer.echo(folder)
+
+
+def data_check_command(
+    folder: Annotated[Path, typer.Argument(help="BEIR folder to read whole.")],
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the data's sha256 into the tasks of this folder's name.")
+    ] = False,
+    tasks_dir: TasksDir = None,
+) -> None:
+    """Validate a BEIR folder and print what is in it."""
+    from mixbench.experiments.reporting import describe_data
+
+    typer.echo(describe_data(folder, record=record, tasks_dir=tasks_dir))

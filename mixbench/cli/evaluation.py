@@ -1,0 +1,96 @@
+"""Verbs on models and tasks: evaluate, and show what came of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixbench.cli.options import DataDir, Device, Json, Output, TasksDir
+
+
+def eval_command(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="bm25, minilm, mixer-tiny, a preset, a folder or ORG/NAME; repeatable. [bm25, mixer-tiny]",
+        ),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks", "-t", help="Benchmark, task, pattern or mteb:NAME; repeatable. [quickstart, embedded]"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    output: Output = Path("leaderboards"),
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Go on without tasks that have no data.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stored results.")] = False,
+    device: Device = "cpu",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
+    ] = None,
+    query_prompt: Annotated[str | None, typer.Option(help="Put before each query. [the model's own]")] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help="Put before each document. [the model's own]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of an untrained preset's weights.")] = 0,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate models on tasks, store each result, print the table."""
+    from mixbench.experiments.evaluating import Places, chosen_tasks, run_evaluations
+    from mixbench.experiments.reporting import print_results
+    from mixbench.experiments.systems import EncoderOptions
+
+    options = EncoderOptions(
+        device=device,
+        batch_size=batch_size,
+        max_length=max_length,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        seed=seed,
+        offline=offline,
+    )
+    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
+    chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)
+    results = run_evaluations(
+        model or ["bm25", "mixer-tiny"],
+        chosen,
+        places,
+        options,
+        skip_missing=skip_missing,
+        overwrite=overwrite,
+    )
+    print_results(results, as_json=as_json)
+
+
+def leaderboard_command(
+    benchmark: Annotated[
+        str, typer.Argument(help="Folder below the output: beir, classic, domain, quickstart.")
+    ],
+    output: Output = Path("leaderboards"),
+    tasks_dir: TasksDir = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: prove the page from the results.")
+    ] = False,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Show results of uncommitted code, marked.")
+    ] = False,
+) -> None:
+    """Render the Markdown leaderboard of a benchmark from its results."""
+    from mixbench.experiments.reporting import check_benchmark, write_benchmark
+
+    if not check:
+        typer.echo(write_benchmark(benchmark, output, tasks_dir, allow_dirty=allow_dirty))
+        return
+    problems = check_benchmark(benchmark, output, tasks_dir)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(3)

@@ -1,0 +1,17 @@
+"""Options that several verbs take, in the same words."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TasksDir = Annotated[
+    Path | None, typer.Option(help="Folder of task files, instead of ./tasks or the package's.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of BEIR folders, looked at before $MIXBENCH_DATA and ~/.cache/mixbench/data."),
+]
+Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")]
+Output = Annotated[Path, typer.Option(help="Folder of results and boards.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,0 +1,112 @@
+"""Verbs that make models, and what they are made of."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixbench.cli.options import DataDir, Device, TasksDir
+
+
+def train_retriever_command(
+    base: Annotated[
+        str, typer.Argument(help="Preset (tiny, small, base, tiny-twin, ...), mixer-tiny or a model folder.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the trained model to.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pairs", help="PATH or PATH:WEIGHT of query and positive; jsonl, .gz, .xz, parquet; repeatable."
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Train on this task's train split; repeatable.")
+    ] = None,
+    exclude_task: Annotated[
+        list[str] | None,
+        typer.Option(help="Drop pairs that hold a test query, or a document relevant to one; repeatable."),
+    ] = None,
+    licence: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=LICENCE for the card; repeatable.")
+    ] = None,
+    model_licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "",
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    dev_pairs: Annotated[
+        int, typer.Option(min=0, help="Held out of each source to choose the checkpoint.")
+    ] = 500,
+    temperature: Annotated[float, typer.Option(help="Of the InfoNCE softmax.")] = 0.05,
+    learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = 5e-4,
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Pairs in a batch: each has the others' positives as negatives.")
+    ] = 256,
+    mini_batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Texts embedded at once: less memory, same loss.")
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Passes over the pairs.")] = 1.0,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many steps, whatever --epochs says.")
+    ] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints. [a tenth of the run]")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and samples.")] = 0,
+    device: Device = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
+    compile_model: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.")
+    ] = False,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Store a mixer's weights as int8 rows.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
+) -> None:
+    """Fine-tune a retriever with cosine InfoNCE and write its folder, record and card."""
+    from mixbench.experiments.training import PairOptions, run_training
+    from mixbench.training.config import TrainConfig
+
+    config = TrainConfig(
+        temperature=temperature,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        mini_batch_size=mini_batch_size,
+        epochs=epochs,
+        max_steps=max_steps,
+        max_minutes=max_minutes,
+        eval_every=eval_every,
+        max_length=max_length,
+        seed=seed,
+        workers=workers,
+        compile=compile_model,
+    )
+    sources = PairOptions(
+        files=pairs or [],
+        tasks=task or [],
+        exclude_tasks=exclude_task or [],
+        licences=licence or [],
+        dev_pairs=dev_pairs,
+        tasks_dir=tasks_dir,
+        data_dir=data_dir,
+    )
+    folder = run_training(
+        base, sources, config, output,
+        device=device, model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    typer.echo(folder)
+
+
+def train_tokenizer_command(
+    output: Annotated[Path, typer.Argument(help="JSON file to write.")],
+    pairs: Annotated[list[Path] | None, typer.Option(help="Pair file, both sides used; repeatable.")] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="Text file, plain or compressed; repeatable.")
+    ] = None,
+    vocabulary: Annotated[int, typer.Option(min=300, help="Tokens.")] = 16_384,
+) -> None:
+    """Train the lower-cased byte-level BPE tokenizer that mixers and twins share."""
+    from mixbench.experiments.tokenizing import run_tokenizer_training
+
+    typer.echo(run_tokenizer_training(output, pairs or [], text or [], vocabulary))
