@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from command import Run, make_run
 
 GUARD = Path(__file__).parent / "network_guard"
 BREACHES = "MIXBENCH_NETWORK_BREACHES"
@@ -44,6 +45,12 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     caches = tmp_path_factory.mktemp("caches")
     monkeypatch.setenv("MTEB_CACHE", str(caches / "mteb"))
     monkeypatch.setenv("HF_HOME", str(caches / "hf"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `mixbench` in an empty folder beside tasks/zoo/tiny.toml and the data of that task."""
+    return make_run(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,12 @@ import typer
 from mixbench.cli.bench import bench_bm25_command
 from mixbench.cli.data import data_check_command, data_get_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
+from mixbench.cli.looking import (
+    list_models_command,
+    list_results_command,
+    list_tasks_command,
+    search_command,
+)
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import MixbenchError
 
@@ -20,9 +26,14 @@ VERBS: dict[str, Callable[..., Any]] = {
     "eval": eval_command,
     "train-retriever": train_retriever_command,
     "leaderboard": leaderboard_command,
+    "search": search_command,
     "train-tokenizer": train_tokenizer_command,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
+    "list": (
+        "List tasks, models and results.",
+        {"tasks": list_tasks_command, "models": list_models_command, "results": list_results_command},
+    ),
     "data": ("Get and check evaluation data.", {"get": data_get_command, "check": data_check_command}),
     "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
 }

@@ -10,14 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mixbench.experiments.systems import names_table
+
 WIDTH = 100
 """Columns of the help texts."""
 
 
 def model_names() -> str:
     """Return the table of model names that stands at the head of `systems`."""
-    lines = _docstring(_package() / "experiments" / "systems.py").splitlines()
-    rows = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines if re.search(r"\S\s{2,}\S", line)]
+    rows = names_table()
     names = [", ".join(f"`{name}`" for name in row[0].split(", ")) for row in rows]
     body = [f"| {name} | {row[1]} |" for name, row in zip(names, rows, strict=True)]
     return _lines("| `-m` | what it is |", "|---|---|", *body).replace("`...`", "...")

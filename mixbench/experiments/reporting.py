@@ -2,16 +2,19 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mixbench.data.check import check_folder, record_sha256
 from mixbench.data.load import load_data
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.bench import BenchReport, report_table
+from mixbench.experiments.searching import Search
 from mixbench.leaderboard import check_board, write_board
 from mixbench.results import METRICS, Result
 from mixbench.tasks import Task, find_tasks
@@ -39,6 +42,49 @@ def print_results(results: Sequence[Result], *, as_json: bool) -> None:
         scores = [_cell(cells[task]) if task in cells else "" for task in tasks]
         table.add_row(model, *scores, f"{rate:,.0f}", f"{costs[0].parameters:,}")
     _console().print(table)
+
+
+def print_search(search: Search, *, as_json: bool) -> None:
+    """Print what a search found, the best first; relevant documents are marked."""
+    if as_json:
+        _write(json.dumps(search.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        return
+    console = _console()
+    judged = "not a query of this task, so nothing is judged"
+    if search.query_id is not None:
+        found = sum((hit.relevance or 0) > 0 for hit in search.hits)
+        judged = f"query {search.query_id}: {found} of {search.relevant} relevant documents found"
+    console.print(f"{search.model} on {search.task}: {search.query}", markup=False, soft_wrap=True)
+    console.print(judged, markup=False, soft_wrap=True)
+    table = Table(show_lines=False)
+    for heading in ("", "score", "relevance", "document", "title and text"):
+        table.add_column(heading, justify="right" if heading in {"", "score"} else "left")
+    for hit in search.hits:
+        grade = "" if hit.relevance is None else f"✓ {hit.relevance}" if hit.relevance > 0 else "✗"
+        text = Text(f"{hit.title}: " * bool(hit.title) + hit.snippet)
+        table.add_row(str(hit.rank), f"{hit.score:.4f}", grade, Text(hit.doc_id), text)
+    console.print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows that have the same keys as a table, or as JSON."""
+    if as_json:
+        _write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        return
+    table = Table()
+    for key in rows[0] if rows else ():
+        table.add_column(
+            key.replace("_", " "), justify="right" if isinstance(rows[0][key], float) else "left"
+        )
+    for row in rows:
+        table.add_row(*(Text(_shown(value)) for value in row.values()))
+    _console().print(table if rows else "none")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def print_bench(report: BenchReport, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ ORG/NAME                        a model that mteb knows, else one of the hub
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, files
@@ -53,6 +54,12 @@ class EncoderOptions:
     similarity: str | None = None
     seed: int = 0
     offline: bool = False
+
+
+def names_table() -> list[tuple[str, str]]:
+    """Return the names at the head of this module, each line with what it is."""
+    lines = (re.split(r"\s{2,}", line, maxsplit=1) for line in (__doc__ or "").splitlines())
+    return [(line[0], line[1]) for line in lines if len(line) == 2]
 
 
 def open_system(name: str, options: EncoderOptions) -> Retriever:
