@@ -171,6 +171,15 @@ def test_every_row_says_how_to_make_it_again(tmp_path: Path) -> None:
     assert '- recipe: `{"model_sha256": "", "weight": 1.0}`' in how
 
 
+def test_the_command_that_trained_a_model_stands_before_those_that_evaluate_it(tmp_path: Path) -> None:
+    trained = WordOverlap()
+    trained.training_command = "mixbench train-retriever tiny -o overlap"
+
+    page = render("toy", [store(tmp_path, trained, SEA)], [SEA])
+
+    assert "\n    mixbench train-retriever tiny -o overlap\n    mixbench eval -m overlap\n" in page
+
+
 def test_a_benchmark_without_results_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(MixbenchError, match=r"no results for 'toy'; run `mixbench eval --tasks toy`"):
         write_board(tmp_path / "toy", [SEA])

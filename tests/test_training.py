@@ -178,7 +178,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     with pytest.raises(InputError, match="out: exists already"):
         train(tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match="an unfinished run is kept here"):
+    with pytest.raises(InputError, match="an unfinished run is here"):
         train(tmp_path / "out")
     second, _ = train(tmp_path / "out", overwrite=True)
     assert largest_difference(first, second) > 0

@@ -33,6 +33,7 @@ class WordOverlap:
     ) -> None:
         self.name = name
         self.training_sources = training_sources
+        self.training_command: str | None = None
         self.parameters = 1
         self.index_bytes = 0
         self.recipe: Mapping[str, Any] = {"weight": weight, "model_sha256": model_sha256}

@@ -225,6 +225,7 @@ def _settings(retriever: Retriever, task: Task, data: Sequence[RetrievalData], d
         "revision": revision_of(recipe),
         "model_sha256": recipe.get("model_sha256"),
         "training_sources": None if sources is None else sorted(sources),
+        "training_command": getattr(retriever, "training_command", None),
         "in_domain": in_domain_sources(task, sources or ()),
         "n_documents": sum(len(collection.corpus) for collection in data),
         "n_queries": sum(len(collection.queries) for collection in data),

@@ -26,6 +26,8 @@ from mixbench.tasks import Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from mixbench.retrievers.dense import DenseRetriever
+
 LEXICAL: dict[str, dict[str, Any]] = {
     "bm25": {},
     "bm25-okapi": {"idf": "okapi", "k1": 1.5, "b": 0.75},
@@ -120,11 +122,17 @@ def minilm_folder() -> Path:
 
 def read_training_sources(folder: Path) -> tuple[str, ...] | None:
     """Return what a model folder's own record says it was trained on; None where it has no record."""
+    return _read_training(folder)[0]
+
+
+def _read_training(folder: Path) -> tuple[tuple[str, ...] | None, str | None]:
+    """Return the training sources and the command that a model folder's own record states."""
     record = folder / "mixbench.json"
     if not record.is_file():
-        return None
+        return None, None
     try:
-        return tuple(json.loads(record.read_text())["training_sources"])
+        stated = json.loads(record.read_text())
+        return tuple(stated["training_sources"]), stated.get("command") or None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{record}: no training record can be read here ({error}); train again"
@@ -136,13 +144,16 @@ def _open_folder(
 ) -> Retriever:
     from mixbench.models.load import load_model, model_sha256
 
-    return _dense(
+    own_sources, command = _read_training(folder)
+    retriever = _dense(
         load_model(folder, device=options.device),
         name,
         model_sha256(folder),
-        read_training_sources(folder) if sources is None else sources,
+        own_sources if sources is None else sources,
         options,
     )
+    retriever.training_command = command
+    return retriever
 
 
 def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
@@ -179,7 +190,7 @@ def _dense(
     sha256: str,
     sources: Sequence[str] | None,
     options: EncoderOptions,
-) -> Retriever:
+) -> "DenseRetriever":
     from mixbench.retrievers.dense import DenseRetriever
 
     return DenseRetriever(

@@ -158,7 +158,8 @@ def _published(board: Board) -> list[str]:
 
 def _how(row: Row) -> list[str]:
     results = list(row.results.values())
-    commands = dict.fromkeys(result.provenance.command for result in results)
+    training = results[0].training_command
+    commands = dict.fromkeys([*filter(None, [training]), *(each.provenance.command for each in results)])
     made = {
         (each.provenance.commit, each.provenance.source_sha256, each.provenance.mixbench) for each in results
     }

@@ -97,6 +97,8 @@ class Result(_Frozen):
     recipe: dict[str, JsonValue]
     training_sources: tuple[str, ...] | None
     """What the model was trained on, its teacher's sources included; null where nobody says."""
+    training_command: str | None = None
+    """What made the model, where its own record says so."""
     in_domain: tuple[str, ...]
     """Those training sources that make the task no test of transfer."""
     scores: Scores

@@ -61,6 +61,7 @@ class DenseRetriever:
         self.document_prompt = own_document if document_prompt is None else document_prompt
         self.max_length = _checked_length(max_length, model, name)
         self.training_sources = training_sources
+        self.training_command: str | None = None
         self.advance: Callable[[int], None] = lambda texts: None
         self._index = EmbeddingIndex(name, self.similarity, chunk_size)
 

@@ -18,7 +18,8 @@ class Retriever(Protocol):
     nobody says.
 
     Some say more: `truncated_share`, the share of indexed documents that were read cut; `flops_per_document`;
-    and `advance`, a function that they call with the number of texts done since its last call.
+    `training_command`, which makes the model again; and `advance`, a function that they call with the number
+    of texts done since its last call.
     """
 
     @property

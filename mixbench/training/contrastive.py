@@ -54,7 +54,7 @@ def train_retriever(
         MixbenchError: the loss or a weight is no longer finite; the last good checkpoint is kept.
     """
     if not sources:
-        raise InputError("nothing to train on: give at least one source of pairs")
+        raise InputError("nothing to train on: give at least one source of pairs, as --pairs or --task")
     workspace = Workspace(output)
     workspace.check(resume, overwrite)
     if config.max_length is not None:

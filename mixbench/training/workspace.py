@@ -39,13 +39,15 @@ class Workspace:
             InputError: the output is there already, an unfinished run is, or there is nothing to resume.
         """
         if resume and self.last_checkpoint() is None:
-            raise InputError(f"{self.folder}: no checkpoint to resume from; start again without resuming")
+            raise InputError(f"{self.folder}: no checkpoint to resume from; start again without --resume")
         if resume or overwrite:
             return
         if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-            raise InputError(f"{self.output}: exists already; choose another output, or overwrite it")
+            raise InputError(f"{self.output}: exists already; choose another, or replace it with --overwrite")
         if self.last_checkpoint() is not None:
-            raise InputError(f"{self.folder}: an unfinished run is kept here; resume it, or overwrite it")
+            raise InputError(
+                f"{self.folder}: an unfinished run is here; go on with --resume, or drop it with --overwrite"
+            )
 
     def open(self, plan: Mapping[str, Any], resume: bool) -> Path | None:
         """Start a run by its plan, or check that it is the one being resumed; return its last checkpoint.
