@@ -153,7 +153,7 @@ class MaskedMixer(InputModule):
         return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Add `token_embeddings` (B, T, d). With alignment "right" texts leave padded on the left.
+        """Add `token_embeddings` (B, T, d). With alignment "right" texts leave padded on the left, ids too.
 
         Raises:
             ValueError: T is more than the context.
@@ -167,7 +167,7 @@ class MaskedMixer(InputModule):
         x_BTd = self.embedding(ids_BT)
         for block in self.blocks:
             x_BTd = block(x_BTd, text_BT1)
-        return {**features, "attention_mask": mask_BT, "token_embeddings": x_BTd}
+        return {**features, "input_ids": ids_BT, "attention_mask": mask_BT, "token_embeddings": x_BTd}
 
     def save(self, output_path: str, *_: Any, **__: Any) -> None:
         """Write configuration, weights (safetensors) and tokenizer into the folder `output_path`."""
