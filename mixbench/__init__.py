@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mixbench.retrievers.bm25 import BM25
     from mixbench.retrievers.dense import DenseRetriever
     from mixbench.retrievers.mteb_model import as_mteb
+    from mixbench.retrievers.rerank import Reranked
     from mixbench.tasks import Task, find_tasks, load_task
     from mixbench.training.contrastive import train_retriever
 
@@ -27,6 +28,7 @@ __all__ = [
     "DenseRetriever",
     "MaskedMixer",
     "MixerConfig",
+    "Reranked",
     "Result",
     "RetrievalData",
     "Task",
@@ -47,6 +49,7 @@ _HOMES = {
     "DenseRetriever": "mixbench.retrievers.dense:DenseRetriever",
     "MaskedMixer": "mixbench.models.mixer:MaskedMixer",
     "MixerConfig": "mixbench.models.mixer:MixerConfig",
+    "Reranked": "mixbench.retrievers.rerank:Reranked",
     "Result": "mixbench.results:Result",
     "RetrievalData": "mixbench.data:RetrievalData",
     "Task": "mixbench.tasks:Task",

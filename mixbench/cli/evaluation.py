@@ -41,6 +41,11 @@ def eval_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of an untrained preset's weights.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+    rerank: Annotated[
+        str | None,
+        typer.Option(help="Rerank each model: a cross-encoder's folder or ORG/NAME, or maxsim:MODEL."),
+    ] = None,
+    rerank_depth: Annotated[int, typer.Option(min=1, help="Documents of a query reranked.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Evaluate models on tasks, store each result, print the table."""
@@ -56,6 +61,8 @@ def eval_command(
         document_prompt=document_prompt,
         seed=seed,
         offline=offline,
+        rerank=rerank,
+        rerank_depth=rerank_depth,
     )
     places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
     chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)

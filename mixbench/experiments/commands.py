@@ -19,6 +19,8 @@ def eval_command(model: str, task: str, options: EncoderOptions, *, local_data: 
         if value == field.default:
             continue
         flag = "--" + field.name.replace("_", "-")
+        if field.name == "rerank":
+            value = _without_place(value)
         words += [flag] if value is True else [flag, str(value)]
     return shlex.join(words) + (" --data-dir DATA" if local_data else "")
 
@@ -29,4 +31,6 @@ def command_line(arguments: Sequence[str]) -> str:
 
 
 def _without_place(word: str) -> str:
+    if word.startswith("maxsim:"):
+        return "maxsim:" + _without_place(word.removeprefix("maxsim:"))
     return Path(word).name if word.startswith(("/", "~")) else word

@@ -10,7 +10,8 @@ from mixbench.errors import InputError, MissingData
 from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
 from mixbench.experiments.commands import eval_command
 from mixbench.experiments.progress import progress_bar, say
-from mixbench.experiments.systems import EncoderOptions, open_system, prepare
+from mixbench.experiments.reranking import open_systems
+from mixbench.experiments.systems import EncoderOptions, prepare
 from mixbench.results import METRICS, Result
 from mixbench.tasks import Task, select_tasks
 
@@ -59,7 +60,7 @@ def run_evaluations(
     if places.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is first imported
     present = _with_data(tasks, places, skip_missing)
-    systems = [open_system(model, options) for model in models]
+    systems = open_systems(models, options)
     results = []
     for task in present:
         data = load_data(task, data_dir=places.data_dir, offline=places.offline)

@@ -6,6 +6,7 @@ mixer-tiny                      trained weights in this package
 tiny, small-twin, ...           a preset, untrained, with random weights of a seed
 FOLDER                          a model folder, from train-retriever or from sentence-transformers
 ORG/NAME                        a model that mteb knows, else one of the hub
+maxsim:MODEL                    late interaction: MaxSim over the tokens of an encoder named above
 """
 
 import hashlib
@@ -46,7 +47,7 @@ MINILM_SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """How dense models are run; what can change a ranking enters the recipe."""
+    """How dense models are run, and what reranks; what can change a ranking enters the recipe."""
 
     device: str = "cpu"
     batch_size: int = 32
@@ -56,6 +57,8 @@ class EncoderOptions:
     similarity: str | None = None
     seed: int = 0
     offline: bool = False
+    rerank: str | None = None
+    rerank_depth: int = 100
 
 
 def names_table() -> list[tuple[str, str]]:
@@ -77,6 +80,10 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         bm25 = BM25(**LEXICAL[name])
         bm25.name = name
         return bm25
+    if name.startswith("maxsim:"):
+        from mixbench.experiments.reranking import open_late_interaction
+
+        return open_late_interaction(name, options)
     if name == MINILM:
         return _open_folder(minilm_folder(), "all-MiniLM-L6-v2", MINILM_SOURCES, options)
     if name == SHIPPED:
@@ -95,7 +102,10 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
 def prepare(system: Retriever, task: Task) -> Retriever:
     """Return `system` as it runs on `task`: mteb's own models choose their prompts by task."""
     from mixbench.retrievers.mteb_model import MtebRetriever
+    from mixbench.retrievers.rerank import Reranked
 
+    if isinstance(system, Reranked):
+        return Reranked(prepare(system.first, task), system.scorer, depth=system.depth)
     return system.for_task(task.mteb) if isinstance(system, MtebRetriever) else system
 
 
