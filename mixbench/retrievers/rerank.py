@@ -128,7 +128,7 @@ class _Share:
     """Told of pairs scored, tells of queries done, as if each had the same number of pairs."""
 
     def __init__(self, advance: Callable[[int], None], pairs: int, queries: int) -> None:
-        self.advance, self.pairs, self.queries = advance, pairs, queries
+        self.advance, self.pairs, self.queries = advance, max(1, pairs), queries
         self.scored = self.told = 0
 
     def __call__(self, pairs: int) -> None:
