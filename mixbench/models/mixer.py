@@ -32,7 +32,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import CheckpointError, MixbenchError
 from mixbench.models.storage import expand
-from mixbench.models.tokenizer import load_tokenizer, save_tokenizer
+from mixbench.models.tokenizer import read_tokenizer, save_tokenizer
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "mixer_config.json", "model.safetensors", "tokenizer.json"
 UNREADABLE = (
@@ -184,17 +184,31 @@ class MaskedMixer(InputModule):
         save_tokenizer(tokenizer, folder / TOKENIZER_FILE)
 
     @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", *_: Any, **__: Any) -> Self:
-        """Read what `save` wrote, also where the weights were shrunk (see `mixbench.models.storage`).
+    def load(
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> Self:
+        """Read what `save` wrote, from a folder or the hub, also where the weights were shrunk.
 
         Raises:
             CheckpointError: a file is missing or damaged, or does not fit the configuration.
         """
         folder = Path(model_name_or_path, subfolder)
         try:
+            found = cls.load_dir_path(
+                model_name_or_path, subfolder, token, cache_folder, revision, local_files_only
+            )
+            folder = Path(found or folder)
             settings = json.loads((folder / CONFIG_FILE).read_text())
             max_seq_length = settings.pop("max_seq_length")
-            mixer = cls(MixerConfig(**settings), load_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
+            mixer = cls(MixerConfig(**settings), read_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
             mixer.load_state_dict(expand(load_file(folder / WEIGHTS_FILE)))
         except UNREADABLE as error:
             reason = " ".join(str(error).split())[:300]

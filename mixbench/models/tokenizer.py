@@ -81,9 +81,18 @@ def load_tokenizer(path: Path | None = None) -> PreTrainedTokenizerFast:
     Raises:
         InputError: the file is missing or is no tokenizer.
     """
-    if path is None:
-        with as_file(files("mixbench.models") / SHIPPED) as shipped:
-            return load_tokenizer(shipped)
+    if path is not None:
+        return read_tokenizer(path)
+    with as_file(files("mixbench.models") / SHIPPED) as shipped:
+        return read_tokenizer(shipped)
+
+
+def read_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer in the JSON file `path`.
+
+    Raises:
+        InputError: the file is missing or is no tokenizer.
+    """
     try:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the tokenizers library raises nothing more precise
