@@ -19,6 +19,7 @@ from mixbench.cli.looking import (
     list_tasks_command,
     search_command,
 )
+from mixbench.cli.models import export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import MixbenchError
 
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "leaderboard": leaderboard_command,
     "search": search_command,
     "train-tokenizer": train_tokenizer_command,
+    "export": export_command,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "list": (

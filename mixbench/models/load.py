@@ -2,7 +2,8 @@
 
 sentence-transformers runs whatever code a folder names once `trust_remote_code` is set, and refuses every
 foreign module otherwise, ours included. So a folder with a masked mixer is put together here, of the classes
-below; anything else is opened by sentence-transformers itself, which then refuses foreign code.
+below; anything else is opened by sentence-transformers itself, which then refuses foreign code. An exported
+mixer is put together of these classes too: the code in its folder, for others to run, is never read here.
 """
 
 import json
@@ -21,6 +22,8 @@ from mixbench.models.mixer import MaskedMixer
 
 SHIPPED = ("mixer-tiny",)
 OURS = "mixbench."
+EXPORTED = "masked_mixer.MaskedMixer"
+"""What modules.json of an exported mixer calls its class: a file in the folder, and the class in it."""
 UNUSED_ON_HUB = ["onnx/*", "openvino/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "coreml/*"]
 UNREADABLE = (
     OSError,
@@ -34,6 +37,7 @@ UNREADABLE = (
 )
 CLASSES: dict[str, type[Any]] = {
     "mixbench.models.mixer.MaskedMixer": MaskedMixer,
+    EXPORTED: MaskedMixer,
     "Pooling": Pooling,
     "Normalize": Normalize,
     "Dense": Dense,
@@ -50,8 +54,8 @@ def load_model(
     """
     folder = model_folder(name_or_path, offline=offline)
     try:
-        entries = _module_entries(folder)
-        if any(entry["type"].startswith(OURS) for entry in entries):
+        entries = module_entries(folder)
+        if any(entry["type"] == EXPORTED or entry["type"].startswith(OURS) for entry in entries):
             return _assemble(folder, entries, device)
         return SentenceTransformer(str(folder), device=device, local_files_only=True)
     except UNREADABLE as error:
@@ -111,7 +115,8 @@ def place(model: SentenceTransformer, device: str) -> SentenceTransformer:
         raise InputError(f"device {device!r} cannot be used ({reason}); try --device cpu") from error
 
 
-def _module_entries(folder: Path) -> list[dict[str, str]]:
+def module_entries(folder: Path) -> list[dict[str, str]]:
+    """Return the modules that modules.json of a folder lists, in order: `type`, and `path` of its files."""
     path = folder / "modules.json"
     return list(json.loads(path.read_text())) if path.is_file() else []
 
