@@ -35,7 +35,18 @@ def test_help_imports_no_heavy_library() -> None:
     assert imported.isdisjoint(LAZY)
 
 
-@pytest.mark.parametrize("verb", [["eval"], ["train-retriever"], ["data", "check"], ["bench", "bm25"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["eval"],
+        ["train-retriever"],
+        ["search"],
+        ["export"],
+        ["data", "check"],
+        ["list", "tasks"],
+        ["bench", "bm25"],
+    ],
+)
 def test_help_of_a_verb_imports_no_heavy_library_either(verb: list[str]) -> None:
     imported = imported_by(*verb, "--help")
     assert "typer" in imported
