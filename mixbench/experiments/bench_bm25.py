@@ -40,7 +40,7 @@ def bench_bm25(
         if value < 1:
             raise InputError(f"{name} is {value!r}; give at least 1")
     texts, asked = synthetic_texts(documents, queries, seed)
-    ours = BM25(k1=K1, b=B, idf="okapi")
+    ours = BM25(k1=K1, b=B, variant="okapi")
     ours.index_terms([f"d{i:08}" for i in range(documents)], texts)
     peer = BM25Okapi(texts, k1=K1, b=B)
     equal = sum(ours.scores(terms).tobytes() == peer.get_scores(terms).tobytes() for terms in asked)

@@ -1,6 +1,9 @@
 """From the name that a user types to a retriever, all of them through this one door.
 
 bm25, bm25-okapi, bm25-code     BM25: Lucene's, rank-bm25's, and one that splits identifiers
+bm25-robertson, bm25-atire      BM25 with other idfs
+bm25l, bm25plus                 BM25 for long documents, as their authors define them
+bm25s                           Lucene's BM25 by the package of the `bm25s` extra
 minilm                          all-MiniLM-L6-v2 from the package of the `minilm` extra
 mixer-tiny                      trained weights in this package
 tiny, small-twin, ...           a preset, untrained, with random weights of a seed
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
 
 LEXICAL: dict[str, dict[str, Any]] = {
     "bm25": {},
-    "bm25-okapi": {"idf": "okapi", "k1": 1.5, "b": 0.75},
+    "bm25-okapi": {"variant": "okapi", "k1": 1.5, "b": 0.75},
+    "bm25-robertson": {"variant": "robertson"},
+    "bm25-atire": {"variant": "atire"},
+    "bm25l": {"variant": "bm25l"},
+    "bm25plus": {"variant": "bm25plus"},
     "bm25-code": {"analyser": "code"},
 }
 SHIPPED = "mixer-tiny"
@@ -80,6 +87,10 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         bm25 = BM25(**LEXICAL[name])
         bm25.name = name
         return bm25
+    if name == "bm25s":
+        from mixbench.retrievers.bm25s_engine import BM25S
+
+        return BM25S()
     if name.startswith("maxsim:"):
         from mixbench.experiments.reranking import open_late_interaction
 
@@ -96,7 +107,7 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         return _open_folder(Path(name), Path(name).resolve().name, None, options)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _open_hub(name, options)
-    raise UnknownName.of("model", name, [*LEXICAL, MINILM, SHIPPED, *PRESETS])
+    raise UnknownName.of("model", name, [*LEXICAL, "bm25s", MINILM, SHIPPED, *PRESETS])
 
 
 def prepare(system: Retriever, task: Task) -> Retriever:
