@@ -6,9 +6,12 @@ import hashlib
 import lzma
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
+
+from mixbench.errors import InputError
 
 OPENERS: dict[str, Callable[[Path, str], object]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
@@ -31,6 +34,25 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def open_binary(path: Path) -> IO[bytes]:
     """Open `path` for reading bytes, through gzip, xz or bzip2 where its last suffix says so."""
     return cast(IO[bytes], OPENERS.get(path.suffix, open)(path, "rb"))
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file, numbered from 1; blank ones are left out. Raises InputError."""
+    number = 0
+    try:
+        with open_binary(path) as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    text = raw.decode()
+                except UnicodeDecodeError as error:
+                    problem = f"not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8"
+                    raise InputError.at(path, number, problem) from error
+                if not text.isspace():
+                    yield number, text.rstrip("\r\n")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise InputError.at(
+            path, number + 1, f"cannot be read: {error}; fetch or unpack the file again"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

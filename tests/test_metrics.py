@@ -8,8 +8,7 @@ from beir.retrieval.evaluation import EvaluateRetrieval
 
 from mixbench.errors import MixbenchError
 from mixbench.evaluation import score_queries
-from mixbench.evaluation.metrics import trec_order
-from mixbench.interop.trec import write_run
+from mixbench.interop.trec import trec_order, write_run
 from mixbench.results import METRICS
 
 DOCUMENTS = [f"d{number}" for number in range(150)]

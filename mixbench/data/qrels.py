@@ -9,9 +9,9 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
-from mixbench.data.records import numbered_lines
 from mixbench.data.retrieval_data import Qrels
 from mixbench.errors import InputError
+from mixbench.files import numbered_lines
 
 HEADER = ["query-id", "corpus-id", "score"]
 INTEGER = re.compile(r"-?[0-9]{1,9}")

@@ -5,15 +5,13 @@ official collections have them.
 """
 
 import json
-import lzma
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mixbench.data.retrieval_data import Document
 from mixbench.errors import InputError
-from mixbench.files import open_binary
+from mixbench.files import numbered_lines
 
 
 def read_documents(path: Path) -> list[Document]:
@@ -30,25 +28,6 @@ def read_documents(path: Path) -> list[Document]:
 def read_queries(path: Path) -> dict[str, str]:
     """Return query_id -> text, in the order of the file. Raises InputError for a line that cannot be used."""
     return {query_id: _words(record, path, line) for line, query_id, record in _records(path)}
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file, numbered from 1; blank ones are left out. Raises InputError."""
-    number = 0
-    try:
-        with open_binary(path) as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    text = raw.decode()
-                except UnicodeDecodeError as error:
-                    problem = f"not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8"
-                    raise InputError.at(path, number, problem) from error
-                if not text.isspace():
-                    yield number, text.rstrip("\r\n")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError.at(
-            path, number + 1, f"cannot be read: {error}; fetch or unpack the file again"
-        ) from error
 
 
 def _records(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:

@@ -38,6 +38,11 @@ class RetrievalData:
     part: str = ""
     """The part of a task that is the mean over several collections, else empty."""
 
+    @property
+    def prefix(self) -> str:
+        """What stands before a query's id in the scores and runs of a task: "part/", or nothing."""
+        return f"{self.part}/" if self.part else ""
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the normalised data: documents, queries and judgments, each sorted by id.

@@ -13,9 +13,9 @@ from typing import Any
 from mixbench.data import RetrievalData, task_sha256
 from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.evaluation.cost import Stopwatch, forget_peaks, peak_device_bytes, peak_memory_bytes
-from mixbench.evaluation.metrics import score_queries, trec_order
+from mixbench.evaluation.metrics import score_queries
 from mixbench.evaluation.provenance import describe_run
-from mixbench.interop.trec import write_run
+from mixbench.interop.trec import trec_order, write_run
 from mixbench.results import (
     METRICS,
     METRICS_VERSION,
@@ -149,6 +149,8 @@ class _Tally:
         """Index and search one collection, and score its rankings."""
         with self.indexing:
             retriever.index(data.corpus)
+        if hasattr(retriever, "query_ids"):
+            retriever.query_ids = [data.prefix + query_id for query_id in data.queries]
         with self.searching:
             found = retriever.search(list(data.queries.values()), depth + remove_identical)
         if len(found) != len(data.queries):
@@ -158,7 +160,7 @@ class _Tally:
             query_id: _cut(ranking, query_id if remove_identical else None, depth)
             for query_id, ranking in zip(data.queries, found, strict=True)
         }
-        prefix = f"{data.part}/" if data.part else ""
+        prefix = data.prefix
         for metric, scores in score_queries(data.qrels, rankings).items():
             self.query_scores[metric].update(
                 {prefix + key: round(value, DECIMALS) for key, value in scores.items()}

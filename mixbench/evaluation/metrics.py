@@ -8,13 +8,11 @@ agree where the run lists its documents in trec_eval's order.)
 Relevance below 0 counts as 0. A query without a ranking scores 0 in every metric.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pytrec_eval
 
-from mixbench.errors import MixbenchError
+from mixbench.interop.trec import trec_order
 from mixbench.results import METRICS
 
 PYTREC_NAMES = {
@@ -50,29 +48,6 @@ def score_queries(
             scores["mrr_at_10"][query_id] = 0.0
         scores["judged_at_10"][query_id] = _judged_share(docs, rankings.get(query_id, ()))
     return scores
-
-
-def trec_order(ranking: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return a ranking with its scores as float32 values, in the order in which trec_eval ranks it.
-
-    Raises MixbenchError for a score that is no finite number and for a document listed twice.
-    """
-    if not ranking:
-        return []
-    doc_ids, scores = zip(*ranking, strict=True)
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
-        rounded: list[float] = np.asarray(scores, dtype=np.float32).astype(float).tolist()
-    if len(set(doc_ids)) < len(doc_ids):
-        twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
-        raise MixbenchError(
-            f"the retriever lists document {twice!r} twice for one query; repair the retriever"
-        )
-    for doc_id, score in zip(doc_ids, rounded, strict=True):
-        if not math.isfinite(score):
-            raise MixbenchError(
-                f"the retriever scores document {doc_id!r} {score}; repair the retriever or model"
-            )
-    return sorted(zip(doc_ids, rounded, strict=True), key=lambda entry: (entry[1], entry[0]), reverse=True)
 
 
 def _judged_share(judgments: Mapping[str, int], ranking: Sequence[tuple[str, float]]) -> float:

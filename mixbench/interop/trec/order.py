@@ -1,0 +1,30 @@
+"""The order in which trec_eval ranks: by score cast to float32, equal scores by descending document id."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixbench.errors import MixbenchError
+
+
+def trec_order(
+    ranking: Sequence[tuple[str, float]], *, source: str = "the retriever"
+) -> list[tuple[str, float]]:
+    """Return a ranking with its scores as float32 values, in the order in which trec_eval ranks it.
+
+    Raises MixbenchError, which blames `source`, for a score that is no finite number and for a document
+    listed twice.
+    """
+    if not ranking:
+        return []
+    doc_ids, scores = zip(*ranking, strict=True)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        rounded: list[float] = np.asarray(scores, dtype=np.float32).astype(float).tolist()
+    if len(set(doc_ids)) < len(doc_ids):
+        twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
+        raise MixbenchError(f"{source} lists document {twice!r} twice for one query; repair the retriever")
+    for doc_id, score in zip(doc_ids, rounded, strict=True):
+        if not math.isfinite(score):
+            raise MixbenchError(f"{source} scores document {doc_id!r} {score}; repair the retriever or model")
+    return sorted(zip(doc_ids, rounded, strict=True), key=lambda entry: (entry[1], entry[0]), reverse=True)
