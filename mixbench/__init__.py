@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mixbench.results import Result, find_results
     from mixbench.retrievers.bm25 import BM25
     from mixbench.retrievers.dense import DenseRetriever
+    from mixbench.retrievers.fusion import Fusion
     from mixbench.retrievers.mteb_model import as_mteb
     from mixbench.retrievers.rerank import Reranked
     from mixbench.tasks import Task, find_tasks, load_task
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BM25",
     "DenseRetriever",
+    "Fusion",
     "MaskedMixer",
     "MixerConfig",
     "Reranked",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     "BM25": "mixbench.retrievers.bm25:BM25",
     "DenseRetriever": "mixbench.retrievers.dense:DenseRetriever",
+    "Fusion": "mixbench.retrievers.fusion:Fusion",
     "MaskedMixer": "mixbench.models.mixer:MaskedMixer",
     "MixerConfig": "mixbench.models.mixer:MixerConfig",
     "Reranked": "mixbench.retrievers.rerank:Reranked",
