@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from mixbench.experiments.systems import EncoderOptions
+from mixbench.experiments.systems import COMPOSITE, EncoderOptions
 
 
 def eval_command(model: str, task: str, options: EncoderOptions, *, local_data: bool) -> str:
@@ -13,7 +13,7 @@ def eval_command(model: str, task: str, options: EncoderOptions, *, local_data: 
 
     `local_data` tells that the task was read from a folder, whose place is the user's own affair.
     """
-    words = ["mixbench", "eval", "-m", _without_place(model), "-t", task]
+    words = ["mixbench", "eval", "-m", _without_places(model), "-t", task]
     for field in fields(options):
         value = getattr(options, field.name)
         if value == field.default:
@@ -34,3 +34,11 @@ def _without_place(word: str) -> str:
     if word.startswith("maxsim:"):
         return "maxsim:" + _without_place(word.removeprefix("maxsim:"))
     return Path(word).name if word.startswith(("/", "~")) else word
+
+
+def _without_places(model: str) -> str:
+    """Return a model's name, absolute paths cut to their last name within a stored run or a fusion too."""
+    kind, colon, rest = model.partition(":")
+    if not colon or kind not in COMPOSITE:
+        return _without_place(model)
+    return f"{kind}:{','.join(map(_without_places, rest.split(',')))}"

