@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from mixbench.cli.bench import bench_bm25_command
-from mixbench.cli.data import data_check_command, data_get_command
+from mixbench.cli.data import data_check_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.looking import (
     list_models_command,
@@ -36,7 +36,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         "List tasks, models and results.",
         {"tasks": list_tasks_command, "models": list_models_command, "results": list_results_command},
     ),
-    "data": ("Get and check evaluation data.", {"get": data_get_command, "check": data_check_command}),
+    "data": (
+        "Get and check evaluation data.",
+        {"get": data_get_command, "check": data_check_command, "qrels": data_qrels_command},
+    ),
     "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
 }
 

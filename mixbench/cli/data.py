@@ -1,11 +1,11 @@
-"""`mixbench data`: get and check evaluation data."""
+"""`mixbench data`: get and check evaluation data, and hand out its judgments."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import TasksDir
+from mixbench.cli.options import DataDir, TasksDir
 
 
 def data_get_command(
@@ -42,3 +42,16 @@ def data_check_command(
     from mixbench.experiments.reporting import describe_data
 
     typer.echo(describe_data(folder, record=record, tasks_dir=tasks_dir))
+
+
+def data_qrels_command(
+    task: Annotated[str, typer.Argument(help="Task whose judgments to print.")],
+    split: Annotated[str | None, typer.Option(help="Split to print. [the evaluation split]")] = None,
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+) -> None:
+    """Print a task's judgments as TREC qrels, which belong to the runs that eval writes."""
+    from mixbench.experiments.judgments import task_qrels
+
+    typer.echo(task_qrels(task, split, data_dir=data_dir, tasks_dir=tasks_dir, offline=offline), nl=False)

@@ -3,6 +3,7 @@
     corpus.jsonl      {"_id": "d1", "title": "may be absent", "text": "..."}      one object a line
     queries.jsonl     {"_id": "q1", "text": "..."}
     qrels/test.tsv    query-id<TAB>corpus-id<TAB>score                            this header, then judgments
+    qrels/test.trec   query_id 0 doc_id relevance                                 or TREC's form instead
 
 Whatever could change a score in silence is refused, by file and line (see records.py and qrels.py).
 """
@@ -17,6 +18,8 @@ from mixbench.data.qrels import read_qrels, write_qrels
 from mixbench.data.records import read_documents, read_queries
 from mixbench.data.retrieval_data import RetrievalData
 from mixbench.errors import InputError
+
+QRELS_FORMS = (".tsv", ".trec")
 
 
 def read_beir_folder(folder: Path, split: str, part: str = "") -> RetrievalData:
@@ -84,15 +87,18 @@ def find_file(folder: Path, name: str) -> Path:
 
 def find_splits(folder: Path) -> list[str]:
     """Return the names of the splits that a BEIR folder has judgments for, sorted."""
-    return sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
+    return sorted({path.stem for form in QRELS_FORMS for path in (folder / "qrels").glob(f"*{form}")})
 
 
 def _find_qrels(folder: Path, split: str) -> Path:
-    path = folder / "qrels" / f"{split}.tsv"
-    if not path.is_file():
+    paths = [folder / "qrels" / f"{split}{form}" for form in QRELS_FORMS]
+    present = [path for path in paths if path.is_file()]
+    if len(present) > 1:
+        raise InputError.at(present[1], None, f"the split has judgments in {present[0].name} too; keep one")
+    if not present:
         splits = ", ".join(find_splits(folder)) or "none"
-        raise InputError.at(path, None, f"no judgments of split {split!r}; splits here: {splits}")
-    return path
+        raise InputError.at(paths[0], None, f"no judgments of split {split!r}; splits here: {splits}")
+    return present[0]
 
 
 def _write_records(path: Path, records: Iterable[dict[str, str]]) -> None:

@@ -1,17 +1,19 @@
 """Judgments in BEIR's form: a header, then query-id, corpus-id and an integer score, separated by tabs.
 
+A file whose name ends in .trec is in TREC's form instead (`interop/trec/qrels.py`).
 A score above 0 judges a document relevant; 0 and below, which official collections have, not relevant.
 """
 
 import csv
 import io
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from mixbench.data.retrieval_data import Qrels
 from mixbench.errors import InputError
 from mixbench.files import numbered_lines
+from mixbench.interop.trec import read_judgments
 
 HEADER = ["query-id", "corpus-id", "score"]
 INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -24,19 +26,8 @@ def read_qrels(path: Path, query_ids: Container[str], doc_ids: Container[str]) -
     no query has a relevant document.
     """
     qrels: dict[str, dict[str, int]] = {}
-    lines = numbered_lines(path)
-    number, header = next(lines, (1, ""))
-    if _fields(header) != HEADER:
-        problem = f"header {header!r:.80} is not 'query-id<TAB>corpus-id<TAB>score'; make that the first line"
-        raise InputError.at(path, number, problem)
-    for number, line in lines:
-        fields = _fields(line)
-        if len(fields) != len(HEADER):
-            problem = f"{len(fields)} columns in {line!r:.80}; write query-id<TAB>corpus-id<TAB>score"
-            raise InputError.at(path, number, problem)
-        query_id, doc_id, score = fields
-        if not INTEGER.fullmatch(score):
-            raise InputError.at(path, number, f"score {score!r:.40} is not an integer; write 1 for relevant")
+    judgments = read_judgments(path) if path.suffix == ".trec" else _read_beir(path)
+    for number, query_id, doc_id, relevance in judgments:
         if query_id not in query_ids:
             raise _unknown(path, number, "query", query_id, "queries.jsonl")
         if doc_id not in doc_ids:
@@ -47,7 +38,7 @@ def read_qrels(path: Path, query_ids: Container[str], doc_ids: Container[str]) -
                 f"query {query_id!r:.80} and document {doc_id!r:.80} are judged twice; keep one of the lines"
             )
             raise InputError.at(path, number, problem)
-        judged[doc_id] = int(score)
+        judged[doc_id] = relevance
     qrels = {query_id: judged for query_id, judged in qrels.items() if max(judged.values()) > 0}
     if not qrels:
         raise InputError.at(
@@ -64,6 +55,24 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     for query_id, judged in qrels.items():
         writer.writerows((query_id, doc_id, relevance) for doc_id, relevance in judged.items())
     path.write_bytes(text.getvalue().encode())
+
+
+def _read_beir(path: Path) -> Iterator[tuple[int, str, str, int]]:
+    """Yield line number, query_id, doc_id and relevance of each line after the header."""
+    lines = numbered_lines(path)
+    number, header = next(lines, (1, ""))
+    if _fields(header) != HEADER:
+        problem = f"header {header!r:.80} is not 'query-id<TAB>corpus-id<TAB>score'; make that the first line"
+        raise InputError.at(path, number, problem)
+    for number, line in lines:
+        fields = _fields(line)
+        if len(fields) != len(HEADER):
+            problem = f"{len(fields)} columns in {line!r:.80}; write query-id<TAB>corpus-id<TAB>score"
+            raise InputError.at(path, number, problem)
+        query_id, doc_id, score = fields
+        if not INTEGER.fullmatch(score):
+            raise InputError.at(path, number, f"score {score!r:.40} is not an integer; write 1 for relevant")
+        yield number, query_id, doc_id, int(score)
 
 
 def _fields(line: str) -> list[str]:

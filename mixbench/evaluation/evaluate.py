@@ -49,6 +49,8 @@ class Evaluation:
     result: Result
     query_scores: QueryScores
     rankings: Mapping[str, Ranking]
+    tag: str
+    """What the run calls the system: a stored run keeps its tag, others are called by the model's name."""
 
 
 def evaluate(
@@ -88,7 +90,8 @@ def evaluate(
         costs=tally.costs(retriever, data),
         provenance=provenance,
     )
-    return Evaluation(result=result, query_scores=tally.query_scores, rankings=tally.rankings)
+    tag = getattr(retriever, "tag", result.model)
+    return Evaluation(result=result, query_scores=tally.query_scores, rankings=tally.rankings, tag=tag)
 
 
 def existing_result(
@@ -124,7 +127,7 @@ def save_evaluation(
     result = evaluation.result
     run = None
     try:
-        run = write_run(evaluation.rankings, tag=result.model)
+        run = write_run(evaluation.rankings, evaluation.tag)
     except InputError as error:
         progress(f"no run written for {result.task}: {error}")
     return save_result(output, result, evaluation.query_scores, run)

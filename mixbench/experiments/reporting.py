@@ -40,7 +40,10 @@ def print_results(results: Sequence[Result], *, as_json: bool) -> None:
         documents = sum(cell.n_documents for cell in cells.values())
         rate = documents / max(sum(cost.index_seconds for cost in costs), 1e-9)
         scores = [_cell(cells[task]) if task in cells else "" for task in tasks]
-        table.add_row(model, *scores, f"{rate:,.0f}", f"{costs[0].parameters:,}")
+        figures = [f"{rate:,.0f}", f"{costs[0].parameters:,}"]
+        if any(cell.from_stored_run for cell in cells.values()):
+            figures = ["–", "–"]
+        table.add_row(model, *scores, *figures)
     _console().print(table)
 
 

@@ -131,6 +131,11 @@ class Result(_Frozen):
         """Path of the result's file below the output folder."""
         return result_place(self.task, self.model, self.revision)
 
+    @property
+    def from_stored_run(self) -> bool:
+        """Whether rankings of a stored run are in it: the costs then leave out what it took to make those."""
+        return _has_run(self.recipe)
+
     def recomputed_identity(self) -> str:
         """Return the identity that the other fields imply."""
         return identity_of(
@@ -141,6 +146,13 @@ class Result(_Frozen):
             remove_identical=self.remove_identical,
             metrics_version=self.metrics_version,
         )
+
+
+def _has_run(recipe: JsonValue) -> bool:
+    if not isinstance(recipe, dict):
+        return False
+    members = recipe.get("retrievers")
+    return recipe.get("kind") == "run" or (isinstance(members, list) and any(map(_has_run, members)))
 
 
 def in_domain_sources(task: Task, training_sources: Iterable[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Retriever(Protocol):
 
     Some know queries by their ids: where there is an attribute `query_ids`, it is set before each search to
     the ids of its queries, in their order. In a task of several parts they are called part/query_id, as in
-    the runs that mixbench writes.
+    the runs that mixbench writes. A `tag` names the system in such runs, where `name` does not.
     """
 
     @property

@@ -26,7 +26,7 @@ class RunRetriever:
     index_bytes = 0
 
     def __init__(self, run: Run, *, name: str) -> None:
-        self.name = name
+        self.name, self.tag = name, run.tag
         self._rankings = {query_id: trec_order(ranking) for query_id, ranking in run.rankings.items()}
         ordered = dict(sorted(self._rankings.items()))
         self._sha256 = hashlib.sha256(write_run(ordered, tag="run").encode()).hexdigest()

@@ -5,7 +5,7 @@ space. What mixbench wrote is read and written again without a byte changed.
 """
 
 from mixbench.interop.trec.order import trec_order
-from mixbench.interop.trec.qrels import read_qrels, write_qrels
+from mixbench.interop.trec.qrels import read_judgments, read_qrels, write_qrels
 from mixbench.interop.trec.runs import Run, read_run, write_run
 
-__all__ = ["Run", "read_qrels", "read_run", "trec_order", "write_qrels", "write_run"]
+__all__ = ["Run", "read_judgments", "read_qrels", "read_run", "trec_order", "write_qrels", "write_run"]

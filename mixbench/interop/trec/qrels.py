@@ -1,6 +1,6 @@
 """Judgments: "query_id 0 doc_id relevance", a relevance above 0 for relevant."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mixbench.errors import InputError
@@ -10,6 +10,13 @@ from mixbench.interop.trec.fields import check_name, read_integer, split_fields
 FORM = "query_id 0 doc_id relevance"
 
 
+def read_judgments(path: Path) -> Iterator[tuple[int, str, str, int]]:
+    """Yield the line's number, query_id, doc_id and relevance of each judgment. Raises as `read_qrels`."""
+    for number, line in numbered_lines(path):
+        query_id, _, doc_id, relevance = split_fields(path, number, line, FORM)
+        yield number, query_id, doc_id, read_integer(path, number, "relevance", relevance)
+
+
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """Return query_id -> doc_id -> relevance, in the order of the file; the second field is not looked at.
 
@@ -17,13 +24,12 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     document judged twice for one query, and a file without judgments.
     """
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in numbered_lines(path):
-        query_id, _, doc_id, relevance = split_fields(path, number, line, FORM)
+    for number, query_id, doc_id, relevance in read_judgments(path):
         judged = qrels.setdefault(query_id, {})
         if doc_id in judged:
             problem = f"query {query_id!r:.80} and document {doc_id!r:.80} are judged twice; keep one line"
             raise InputError.at(path, number, problem)
-        judged[doc_id] = read_integer(path, number, "relevance", relevance)
+        judged[doc_id] = relevance
     if not qrels:
         raise InputError.at(path, None, f"holds no judgment; write lines of {FORM!r}")
     return qrels
