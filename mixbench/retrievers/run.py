@@ -68,7 +68,7 @@ class RunRetriever:
         }
         lines = []
         if foreign:
-            lines.append(f"{foreign} of its {len(self._rankings)} queries are not in the task: ignored")
+            lines.append(f"{foreign} of its {len(self._rankings)} queries are not evaluated: ignored")
         if lacking:
             lines.append(f"{lacking} of the task's {len(wanted)} queries are not in it: each scores 0")
         if unknown:

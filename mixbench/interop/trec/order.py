@@ -23,9 +23,8 @@ def trec_order(
         twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
         raise MixbenchError(f"{source} lists document {twice!r} twice for one query; repair the retriever")
     if not all(map(math.isfinite, rounded)):
-        doc_id, score = next(
-            each for each in zip(doc_ids, rounded, strict=True) if not math.isfinite(each[1])
-        )
+        pairs = zip(doc_ids, rounded, strict=True)
+        doc_id, score = next(pair for pair in pairs if not math.isfinite(pair[1]))
         raise MixbenchError(f"{source} scores document {doc_id!r} {score}; repair the retriever or model")
     best_first = sorted(zip(rounded, doc_ids, strict=True), reverse=True)
     return [(doc_id, score) for score, doc_id in best_first]
