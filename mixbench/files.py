@@ -1,4 +1,4 @@
-"""Files: hashed, opened whatever their compression, and written all at once or not at all."""
+"""Files: hashed, opened and read whatever their compression, and written all at once or not at all."""
 
 import bz2
 import gzip

@@ -55,7 +55,7 @@ def test_help_of_a_verb_imports_no_heavy_library_either(verb: list[str]) -> None
 
 def test_every_verb_has_help_and_every_option_says_what_it_does(run: Run) -> None:
     verbs = [["eval"], ["train-retriever"], ["leaderboard"], ["train-tokenizer"]]
-    verbs += [["data", "get"], ["data", "check"], ["bench", "bm25"]]
+    verbs += [["data", "get"], ["data", "check"], ["data", "qrels"], ["bench", "bm25"]]
     for verb in verbs:
         ended = run(*verb, "--help")
         assert (ended.status, ended.err) == (0, "")
@@ -88,6 +88,28 @@ def test_eval_writes_results_and_prints_the_table_to_standard_output_alone(run: 
     ]
     queries = json.loads(gzip.decompress((folder / "tiny.queries.json.gz").read_bytes()))
     assert (queries["query_ids"], queries["ndcg_at_10"]) == (["q1"], [1.0])
+
+
+def test_a_foreign_run_is_evaluated_without_a_model(run: Run) -> None:
+    Path("theirs.trec").write_text("q1 Q0 d2 1 3 them\nq1 Q0 d1 2 2 them\n")
+    ended = evaluate(run, "-m", "run:theirs.trec", "-t", "zoo")
+    assert ended.status == 0
+    (row,) = (line for line in ended.out.splitlines() if "run-theirs" in line)
+    assert [word for word in row.split() if word[0].isalnum() or word == "–"] == [
+        "run-theirs",
+        "0.6309",
+        "–",
+        "–",
+    ]
+    (result,) = find_results(Path("out"))
+    assert (result.scores.mrr_at_10, result.training_sources) == (0.5, None)
+    assert result.provenance.command == "mixbench eval -m run:theirs.trec -t zoo/tiny --data-dir DATA"
+
+
+def test_a_foreign_run_that_cannot_be_used_ends_in_a_line(run: Run) -> None:
+    for line, part in {"q1 Q0 d1 1 nan them": "score 'nan'", "q9 Q0 d1 1 1 them": "none of these 1"}.items():
+        Path("theirs.trec").write_text(line + "\n")
+        refused(evaluate(run, "-m", "run:theirs.trec", "-t", "zoo"), part)
 
 
 def test_json_is_all_that_is_printed_where_it_is_asked_for(run: Run) -> None:
@@ -473,3 +495,33 @@ def test_a_whole_process_ends_with_the_status_and_the_one_line(run: Run, tmp_pat
     assert ended.stderr.startswith("mixbench: unknown task or benchmark 'zoo/none'; ")
     assert ended.stderr.count("\n") == 1
     assert list(Path().iterdir()) == []
+
+
+def test_data_qrels_prints_judgments_that_stand_for_beirs_own(run: Run, tmp_path: Path) -> None:
+    places = ("--tasks-dir", "../tasks", "--data-dir", "../data")
+    ended = run("data", "qrels", "zoo/tiny", *places)
+    assert (ended.status, ended.out, ended.err) == (0, "q1 0 d1 2\nq1 0 d2 -1\n", "")
+    evaluate(run, "-m", "bm25", "-t", "zoo")
+    (before,) = find_results(Path("out"))
+    (tmp_path / "data" / "tiny" / QREL).unlink()
+    (tmp_path / "data" / "tiny" / "qrels" / "test.trec").write_text(ended.out)
+    assert run("data", "qrels", "zoo/tiny", *places).out == ended.out
+    evaluate(run, "-m", "bm25", "-t", "zoo", "--overwrite")
+    (after,) = find_results(Path("out"))
+    assert (after.data_sha256, after.scores) == (before.data_sha256, before.scores)
+    refused_split = run("data", "qrels", "zoo/tiny", *places, "--split", "dev")
+    assert (refused_split.status, refused_split.out) == (1, "")
+    assert "no judgments of split 'dev'; splits here: test" in refused_split.err
+
+
+def test_trec_judgments_of_a_beir_folder_are_checked_like_its_own(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "tiny" / "qrels" / "test.trec"
+    path.write_text("q1 0 d1 1\n")
+    refused(evaluate(run, "-m", "bm25", "-t", "zoo"), "test.trec: the split has judgments in test.tsv too")
+    (tmp_path / "data" / "tiny" / QREL).unlink()
+    for line, part in {
+        "q1 0 d9 1": "'d9' is not in corpus.jsonl",
+        "q1 0 d1 yes": "'yes' is not an int",
+    }.items():
+        path.write_text(f"q1 0 d2 1\n{line}\n")
+        refused(evaluate(run, "-m", "bm25", "-t", "zoo"), f"{path.name}:2: ", part)

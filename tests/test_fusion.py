@@ -74,6 +74,16 @@ def test_only_the_best_documents_of_each_system_are_looked_at() -> None:
     assert fuse(ONE, TWO, method="minmax", depth=2) == approx(c=1, a=1, d=0, b=0)
 
 
+def test_a_system_that_gives_more_than_it_was_asked_for_is_cut() -> None:
+    class Generous(WordOverlap):
+        def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
+            return super().search(queries, 100)
+
+    fusion = Fusion([Generous(), Generous()], method="rrf", depth=1)
+    fusion.index(CORPUS)
+    assert fusion.search(["the salt sea"], 100) == [approx(d2=2 / 61)]
+
+
 def random_run(name: str, seed: int) -> RunRetriever:
     rng = random.Random(seed)
     documents = rng.sample([f"d{number:02}" for number in range(60)], 40)
@@ -99,6 +109,13 @@ def test_the_order_of_the_systems_does_not_matter(method: str, seed: int) -> Non
     shuffled = weights and [weights[number] for number in order]
     expected = fuse(*systems, method=method, weights=weights)
     assert fuse(*(systems[number] for number in order), method=method, weights=shuffled) == expected
+
+
+def test_the_order_does_not_matter_where_rounding_would_make_it() -> None:
+    weights = [1.0, 2**-24, 2**-53, 2**-53]  # added from the left the last two are lost, and 1 is left
+    systems = [stored(str(number), q={"a": 1.0}) for number in range(4)]
+    for ordered in (weights, weights[::-1]):
+        assert fuse(*systems, method="sum", weights=ordered) == [("a", 1 + 2**-23)]
 
 
 @pytest.mark.parametrize("seed", range(20))

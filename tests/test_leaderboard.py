@@ -10,8 +10,10 @@ from word_overlap import CORPUS, WordOverlap, make_data, make_task, store
 
 from mixbench.errors import InputError, MixbenchError
 from mixbench.evaluation import evaluate, save_evaluation
+from mixbench.interop.trec import Run
 from mixbench.leaderboard import check_board, render, write_board
 from mixbench.results import Result, encode_query_scores, find_results, mean_scores, sha256_text
+from mixbench.retrievers.run import RunRetriever
 
 SEA, LAND = make_task("toy/sea"), make_task("toy/land")
 
@@ -133,6 +135,14 @@ def test_results_of_uncommitted_code_are_refused_by_name_or_marked(tmp_path: Pat
 
     page = render("toy", [dirty], [SEA], allow_dirty=True)
     assert cells(page, "Main scores")[0][0] == f"`overlap` {dirty.revision} (dirty)"
+
+
+def test_a_stored_run_has_scores_but_no_costs(tmp_path: Path) -> None:
+    run = RunRetriever(Run(rankings={"q1": [("d1", 1.0)]}, tag="them"), name="run-theirs")
+    evaluation = evaluate(run, SEA, [make_data()], command="mixbench eval -m run:theirs.trec")
+    page = render("toy", [evaluation.result], [SEA], allow_dirty=True)
+    (row,) = cells(page, "Costs")
+    assert row[1:] == ["1 of 1", *["–"] * 6]
 
 
 def test_costs_of_different_machines_are_in_different_tables(tmp_path: Path) -> None:
