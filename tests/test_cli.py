@@ -106,6 +106,19 @@ def test_a_foreign_run_is_evaluated_without_a_model(run: Run) -> None:
     assert result.provenance.command == "mixbench eval -m run:theirs.trec -t zoo/tiny --data-dir DATA"
 
 
+@pytest.mark.usefixtures("run")
+def test_evaluating_a_foreign_run_loads_no_library_of_models() -> None:
+    Path("theirs.trec").write_text("q1 Q0 d1 1 2 them\n")
+    code = "import sys; from mixbench.cli import app; app(standalone_mode=False); print(*sys.modules)"
+    places = ["--tasks-dir", "../tasks", "--data-dir", "../data", "--output", "out"]
+    command = [sys.executable, "-c", code, "eval", "-m", "run:theirs.trec", "-t", "zoo", *places]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "run-theirs" in ended.stdout
+    loaded = set(ended.stdout.split())
+    assert "pytrec_eval" in loaded
+    assert loaded.isdisjoint({"torch", "mteb", "sentence_transformers", "transformers", "datasets"})
+
+
 def test_a_foreign_run_that_cannot_be_used_ends_in_a_line(run: Run) -> None:
     for line, part in {"q1 Q0 d1 1 nan them": "score 'nan'", "q9 Q0 d1 1 1 them": "none of these 1"}.items():
         Path("theirs.trec").write_text(line + "\n")
