@@ -1,6 +1,7 @@
 """Looking: one query of a task with what a model finds for it, and the lists of what there is."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command import Run, evaluate, refused
@@ -41,6 +42,19 @@ def test_a_search_prints_a_mark_the_score_and_the_text(run: Run) -> None:
     assert "bm25 on zoo/tiny: what mixes" in out
     assert "1 of 1 relevant documents found" in out
     assert "✓ 2" in out
+
+
+def test_a_stored_run_and_a_fusion_of_it_are_searched_like_any_model(run: Run) -> None:
+    Path("theirs.trec").write_text("q1 Q0 d3 1 2.0 theirs\nq1 Q0 gone 2 1.0 theirs\n")
+
+    alone = json.loads(run("search", "run:theirs.trec", "q1", *PLACES, "--json").out)
+    fused = json.loads(run("search", "rrf:bm25,run:theirs.trec", "q1", *PLACES, "--json").out)
+
+    assert [(hit["doc_id"], hit["snippet"]) for hit in alone["hits"]] == [
+        ("d3", ""),
+        ("gone", "(not in the corpus)"),
+    ]
+    assert [hit["doc_id"] for hit in fused["hits"]] == ["d3", "d1", "gone"]
 
 
 @pytest.mark.parametrize(

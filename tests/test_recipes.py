@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def test_the_examples_on_the_embedded_task_run_as_they_stand(
     for line in recipes():
         command, _, redirected = line.partition(" > ")
         program, *arguments = shlex.split(command)
+        if program == "cp":
+            subprocess.run(line, shell=True, check=True)
+            continue
         assert program == "mixbench", line
         monkeypatch.setattr(sys, "argv", ["mixbench", *arguments])
         capfd.readouterr()

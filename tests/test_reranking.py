@@ -183,3 +183,29 @@ def test_a_recorded_command_names_no_place_of_a_reranker(given: str, recorded: s
         eval_command("bm25", "zoo/tiny", EncoderOptions(rerank=given), local_data=False).split()[-1],
     ):
         assert line == recorded
+
+
+def test_a_stored_run_can_be_reranked(evaluate: Evaluate, tmp_path: Path) -> None:
+    make_reranker(tmp_path / "my-reranker")
+    Path("theirs.trec").write_text("q1 Q0 d2 1 2.0 theirs\nq1 Q0 d1 2 1.0 theirs\n")
+    assert evaluate("-m", "run:theirs.trec", "--rerank", "my-reranker", "--rerank-depth", 2) is None
+    assert results()["run-theirs@my-reranker"].scores.recall_at_100 == 1.0
+
+
+def test_a_stored_run_with_documents_that_have_no_text_here_is_not_reranked(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    make_reranker(tmp_path / "my-reranker")
+    Path("theirs.trec").write_text("q1 Q0 gone 1 2.0 theirs\n")
+    error = evaluate("-m", "run:theirs.trec", "--rerank", "my-reranker")
+    assert error is not None
+    assert "'gone', which is not in the corpus" in error
+
+
+def test_a_fusion_whose_weights_are_to_be_learned_needs_its_split_reranked_or_not(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    make_reranker(tmp_path / "my-reranker")
+    error = evaluate("-m", "tuned:bm25,bm25-code", "--rerank", "my-reranker")
+    assert error is not None
+    assert "dev" in error

@@ -67,7 +67,7 @@ def run_evaluations(
     check_lessons(systems, present)
     results = []
     for task in present:
-        load_split = partial(_load, task, places)
+        load_split = partial(load_split_of, task, places)
         data = load_split(task.eval_split)
         for model, system in zip(models, systems, strict=True):
             retriever = fit_to_task(system, task, data, load_split)
@@ -93,7 +93,8 @@ def run_evaluations(
     return results
 
 
-def _load(task: Task, places: Places, split: str) -> list[RetrievalData]:
+def load_split_of(task: Task, places: Places, split: str) -> list[RetrievalData]:
+    """Return a split of a task, from where `places` has it."""
     return load_data(task, data_dir=places.data_dir, split=split, offline=places.offline)
 
 

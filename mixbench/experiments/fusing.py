@@ -22,6 +22,7 @@ from mixbench.files import OPENERS
 from mixbench.interop.trec import read_run
 from mixbench.retrievers import Retriever
 from mixbench.retrievers.fusion import Fusion, Method
+from mixbench.retrievers.rerank import Reranked
 from mixbench.retrievers.run import RunRetriever
 from mixbench.tasks import Task
 
@@ -78,6 +79,9 @@ def fit_to_task(
 
     `data` is what it will be evaluated on; `load_split` reads another split of the task.
     """
+    if isinstance(system, Reranked):
+        first = fit_to_task(system.first, task, data, load_split)
+        return Reranked(first, system.scorer, depth=system.depth)
     if isinstance(system, RunRetriever):
         for line in system.misfits(data):
             say(f"{task.name}: {line}")
@@ -91,7 +95,8 @@ def fit_to_task(
 
 def check_lessons(systems: Sequence[Retriever], tasks: Sequence[Task]) -> None:
     """Raise InputError, before any work, where weights are wanted for a task without a dev split."""
-    if any(isinstance(system, Untuned) for system in systems):
+    firsts = [system.first if isinstance(system, Reranked) else system for system in systems]
+    if any(isinstance(system, Untuned) for system in firsts):
         for task in tasks:
             lesson_split(task)
 

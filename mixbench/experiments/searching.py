@@ -3,15 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from mixbench.data import RetrievalData
-from mixbench.data.load import load_data
+from mixbench.data import Document, RetrievalData
 from mixbench.errors import InputError, UnknownName
-from mixbench.evaluation.metrics import trec_order
-from mixbench.experiments.evaluating import Places, chosen_tasks
+from mixbench.experiments.evaluating import Places, chosen_tasks, load_split_of
+from mixbench.experiments.fusing import fit_to_task
 from mixbench.experiments.progress import progress_bar
-from mixbench.experiments.systems import EncoderOptions, open_system, prepare
+from mixbench.experiments.systems import EncoderOptions, open_system
+from mixbench.interop.trec import trec_order
 
 SNIPPET = 160
 """Characters shown of a document's text."""
@@ -60,25 +61,30 @@ def run_search(
         raise InputError(f"{task!r} is {len(chosen)} tasks, as {chosen[0].name!r}; search one")
     if not query.strip():
         raise InputError("the query is empty; give a text, or the id of one of the task's queries")
-    data = _part(load_data(chosen[0], data_dir=places.data_dir, offline=places.offline), part)
+    load_split = partial(load_split_of, chosen[0], places)
+    collections = load_split(chosen[0].eval_split)
+    data = _part(collections, part)
     query_id = _query_id(query, data.queries)
     text = query if query_id is None else data.queries[query_id]
-    retriever = prepare(open_system(model, options), chosen[0])
+    retriever = fit_to_task(open_system(model, options), chosen[0], collections, load_split)
     with progress_bar(f"{retriever.name} on {chosen[0].name}", len(data.corpus) + 1) as advance:
         if hasattr(retriever, "advance"):
             retriever.advance = advance
         retriever.index(data.corpus)
+        if hasattr(retriever, "query_ids"):
+            retriever.query_ids = [data.prefix + (query_id or "")]
         (ranking,) = retriever.search([text], k)
     judged = data.qrels.get(query_id or "", {})
     documents = {document.doc_id: document for document in data.corpus}
+    absent = Document("", "", "(not in the corpus)")  # as a stored run may have it
     hits = [
         Hit(
             rank=rank,
             doc_id=doc_id,
             score=score,
             relevance=judged.get(doc_id),
-            title=documents[doc_id].title,
-            snippet=snippet(documents[doc_id].text, text),
+            title=documents.get(doc_id, absent).title,
+            snippet=snippet(documents.get(doc_id, absent).text, text),
         )
         for rank, (doc_id, score) in enumerate(trec_order(ranking), start=1)
     ]

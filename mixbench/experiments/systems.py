@@ -121,10 +121,7 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
 def prepare(system: Retriever, task: Task) -> Retriever:
     """Return `system` as it runs on `task`: mteb's own models choose their prompts by task."""
     from mixbench.retrievers.mteb_model import MtebRetriever
-    from mixbench.retrievers.rerank import Reranked
 
-    if isinstance(system, Reranked):
-        return Reranked(prepare(system.first, task), system.scorer, depth=system.depth)
     return system.for_task(task.mteb) if isinstance(system, MtebRetriever) else system
 
 

@@ -59,6 +59,7 @@ class Reranked:
         self.scorer = scorer
         self.depth = depth
         self.advance: Callable[[int], None] = lambda texts: None
+        self.query_ids: Sequence[str] | None = None
         self._documents: dict[str, Document] = {}
 
     @property
@@ -101,14 +102,18 @@ class Reranked:
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return at most `k` documents for each query: those reranked, then the rest as they were.
 
-        Raises InputError for `k` below 1, MixbenchError for a new score that is no finite number.
+        Raises InputError for `k` below 1, MixbenchError for a new score that is no finite number, and for a
+        document of a stored run that the corpus has not.
         """
         if k < 1:
             raise InputError(f"k is {k!r}; ask for at least 1 document a query")
         self._tell(lambda texts: None)  # a query is done once it is reranked
+        query_ids, self.query_ids = self.query_ids, None
+        if hasattr(self.first, "query_ids"):
+            self.first.query_ids = query_ids
         rankings = self.first.search(queries, max(k, self.depth))
         heads = [[doc_id for doc_id, _ in ranking[: self.depth]] for ranking in rankings]
-        candidates = [[self._documents[doc_id] for doc_id in head] for head in heads]
+        candidates = [[self._document(doc_id) for doc_id in head] for head in heads]
         pairs = sum(map(len, heads))
         scores = self.scorer.score(queries, candidates, _Share(self.advance, pairs, len(queries)))
         reranked = []
@@ -117,6 +122,14 @@ class Reranked:
             rest = [doc_id for doc_id, _ in ranking[self.depth :]]
             reranked.append((best + _below(best, rest))[:k])
         return reranked
+
+    def _document(self, doc_id: str) -> Document:
+        if doc_id not in self._documents:
+            raise MixbenchError(
+                f"{self.first.name!r} ranks document {doc_id!r}, which is not in the corpus; without text it"
+                " cannot be reranked"
+            )
+        return self._documents[doc_id]
 
     def _tell(self, advance: Callable[[int], None]) -> None:
         """Let the first stage tell `advance` of texts done, if it tells at all."""
