@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import InputError
-from mixbench.retrievers.embeddings import EmbeddingIndex
+from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension
 from mixbench.retrievers.flops import count_flops
+from mixbench.retrievers.precision import precision_recipe
 from mixbench.retrievers.protocol import Ranking
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ class DenseRetriever:
 
     `model_sha256` identifies the weights. `similarity` is the model's own unless given ("cosine" or "dot").
     A prompt of None means the model's own, "" means none. `max_length` counts tokens, special ones included;
-    None keeps the model's. Documents are encoded and searched `chunk_size` at a time. `training_sources`
-    names what the model was trained on; None means that nobody says. Raises InputError for a similarity or a
-    length that cannot be used.
+    None keeps the model's. `truncate_dim` keeps the first dimensions of each embedding, normalised again
+    where the similarity is cosine; None keeps the model's. `precision` is that of indexed documents:
+    "float32", "int8" or "binary", see `retrievers/precision.py`. `weights` says how the model holds its
+    weights where files and data type do not tell. Documents are encoded and searched `chunk_size` at a time.
+    `training_sources` names what the model was trained on; None means that nobody says. Raises InputError for
+    a similarity, a length or a number of dimensions that cannot be used, UnknownName for a precision.
     """
 
     def __init__(
@@ -48,6 +52,9 @@ class DenseRetriever:
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_length: int | None = None,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+        weights: str | None = None,
         training_sources: Sequence[str] | None = None,
         chunk_size: int = 50_000,
     ) -> None:
@@ -60,33 +67,51 @@ class DenseRetriever:
         self.query_prompt = own_query if query_prompt is None else query_prompt
         self.document_prompt = own_document if document_prompt is None else document_prompt
         self.max_length = _checked_length(max_length, model, name)
+        if truncate_dim is not None:
+            check_dimension(truncate_dim, model.get_embedding_dimension(), name)
+        self.truncate_dim = truncate_dim
+        self.precision = precision
+        self.weights = weights
         self.training_sources = training_sources
         self.training_command: str | None = None
+        self.chunk_size = chunk_size
         self.advance: Callable[[int], None] = lambda texts: None
-        self._index = EmbeddingIndex(name, self.similarity, chunk_size)
+        self._index = self._empty_index()
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """Every setting that can change a ranking, JSON values only."""
-        return {
+        """Every setting that can change a ranking, JSON values only.
+
+        A key that later came in is there only where it is not at its default, so that the results of before
+        keep their revision.
+        """
+        recipe: dict[str, Any] = {
             "kind": "dense",
             "model_sha256": self.model_sha256,
             "similarity": self.similarity,
             "query_prompt": self.query_prompt,
             "document_prompt": self.document_prompt,
             "max_length": self.max_length,
-            "truncate_dim": self.model.truncate_dim,
+            "truncate_dim": self.model.truncate_dim if self.truncate_dim is None else self.truncate_dim,
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
+        if self.weights is not None:
+            recipe["weights"] = self.weights
+        return recipe | precision_recipe(self.precision)
+
+    @property
+    def query_prefix(self) -> str:
+        """What stands before each query."""
+        return self.query_prompt
 
     @property
     def parameters(self) -> int:
-        """Parameters of the model, embeddings included."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        """Parameters of the model, embeddings included; of 4-bit weights the weights, not their bytes."""
+        return sum(_weights_in(parameter) for parameter in self.model.parameters())
 
     @property
     def index_bytes(self) -> int:
-        """Bytes of the float32 embeddings of the current index."""
+        """Bytes of the embeddings of the current index, in their precision."""
         return self._index.nbytes
 
     @property
@@ -129,11 +154,20 @@ class DenseRetriever:
         """Return the `k` best documents of each query: all of them where the corpus is smaller."""
         return self._index.search(queries, k, self._encode_queries)
 
+    def _empty_index(self) -> EmbeddingIndex:
+        return EmbeddingIndex(
+            self.name,
+            self.similarity,
+            self.chunk_size,
+            truncate_dim=self.truncate_dim,
+            precision=self.precision,
+        )
+
     def _encode_queries(self, queries: Sequence[str]) -> Tensor:
         with self._length(), self._counted():
             return self.model.encode_query(
                 list(queries),
-                prompt=self.query_prompt,
+                prompt=self.query_prefix,
                 batch_size=self.batch_size,
                 convert_to_tensor=True,
                 show_progress_bar=False,
@@ -171,6 +205,12 @@ class DenseRetriever:
             yield
         finally:
             hook.remove()
+
+
+def _weights_in(parameter: Tensor) -> int:
+    # bitsandbytes packs two 4-bit weights into a byte, and remembers their shape here.
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else int(packed.shape.numel())
 
 
 def _checked_similarity(similarity: str, name: str) -> str:

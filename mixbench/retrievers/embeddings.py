@@ -1,7 +1,8 @@
 """An index of embeddings: what every encoder needs to rank documents, whoever computes the embeddings.
 
-Embeddings are kept as float32 on the CPU, normalised where the similarity is cosine, in descending order of
-doc_id, so that the lowest position wins a tie as trec_eval has it.
+Embeddings are cut to their first dimensions where that is asked for, then normalised where the similarity is
+cosine, and kept on the CPU as float32 or smaller (`precision.py`). They are in descending order of doc_id, so
+that the lowest position wins a tie as trec_eval has it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import InputError, MixbenchError
+from mixbench.retrievers.precision import PRECISIONS, Stored, checked_precision
 from mixbench.retrievers.protocol import Ranking
 from mixbench.retrievers.topk import search_chunks
 
@@ -19,30 +21,48 @@ class EmbeddingIndex:
     """Embeddings of a corpus and their exact search, by "cosine" or "dot" product.
 
     `name` is the model's, for errors. `chunk_size` documents are encoded, and scored, at a time.
+    `truncate_dim` keeps the first dimensions of queries and documents; `precision` is that of the documents.
+    Raises UnknownName for a precision that there is not.
     """
 
-    def __init__(self, name: str, similarity: str, chunk_size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        similarity: str,
+        chunk_size: int,
+        *,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+    ) -> None:
         self.name = name
         self.similarity = similarity
         self.chunk_size = chunk_size
+        self.truncate_dim = truncate_dim
+        self.precision = checked_precision(precision)
         self.documents: Sequence[Document] = ()
-        self._embeddings_ND = torch.empty(0, 0)
+        self._stored: Stored | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the embeddings."""
-        return self._embeddings_ND.nbytes
+        """Bytes of the embeddings as they are held."""
+        return 0 if self._stored is None else self._stored.nbytes
 
     def fill(self, corpus: Sequence[Document], encode: Callable[[Sequence[Document]], Tensor]) -> None:
         """Replace the index by one of `corpus`; `encode` gives embeddings (documents, dimension).
 
-        Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity.
+        Raises InputError for an empty corpus or embeddings that are too short to be cut, MixbenchError where
+        an embedding holds NaN or infinity.
         """
         if not corpus:
             raise InputError(f"model {self.name!r} was given an empty corpus; it needs at least one document")
-        self.documents, self._embeddings_ND = (), torch.empty(0, 0)
+        self.documents, self._stored = (), None
         documents = sorted(corpus, key=lambda document: document.doc_id, reverse=True)
-        embeddings_ND = torch.empty(0, 0)
+        self._stored = PRECISIONS[self.precision](self._encoded(documents, encode), len(documents))
+        self.documents = documents
+
+    def _encoded(
+        self, documents: Sequence[Document], encode: Callable[[Sequence[Document]], Tensor]
+    ) -> Iterator[Tensor]:
         for start in range(0, len(documents), self.chunk_size):
             chunk = documents[start : start + self.chunk_size]
             chunk_ND = self._prepared(encode(chunk))
@@ -50,10 +70,7 @@ class EmbeddingIndex:
                 raise MixbenchError(
                     f"model {self.name!r}: the embedding of document {chunk[row].doc_id!r} {NOT_FINITE}"
                 )
-            if start == 0:
-                embeddings_ND = torch.empty(len(documents), chunk_ND.shape[1])
-            embeddings_ND[start : start + len(chunk)] = chunk_ND
-        self.documents, self._embeddings_ND = documents, embeddings_ND
+            yield chunk_ND
 
     def search(
         self, queries: Sequence[str], k: int, encode: Callable[[Sequence[str]], Tensor]
@@ -62,7 +79,7 @@ class EmbeddingIndex:
 
         Raises MixbenchError where nothing is indexed or a query's embedding holds NaN or infinity.
         """
-        if not self.documents:
+        if self._stored is None:
             raise MixbenchError(f"model {self.name!r} has no index; call index(corpus) before search")
         if k < 1:
             raise InputError(f"k is {k!r}; at least one document must be asked for")
@@ -76,7 +93,7 @@ class EmbeddingIndex:
             )
         # Apple's GPUs have no float64.
         queries_QD = queries_QD.to("cpu" if encoded.device.type == "mps" else encoded.device)
-        scores_QK, positions_QK = search_chunks(queries_QD, self._chunks(), k)
+        scores_QK, positions_QK = search_chunks(queries_QD, self._chunks(self._stored), k)
         return [
             [
                 (self.documents[position].doc_id, score)
@@ -87,13 +104,23 @@ class EmbeddingIndex:
 
     def _prepared(self, encoded: Tensor) -> Tensor:
         embeddings = encoded.detach().cpu().float()
+        if self.truncate_dim is not None:
+            check_dimension(self.truncate_dim, embeddings.shape[1], self.name)
+            embeddings = embeddings[:, : self.truncate_dim].contiguous()
         if self.similarity == "cosine":
             embeddings = torch.nn.functional.normalize(embeddings.double(), dim=1).float()
         return embeddings
 
-    def _chunks(self) -> Iterator[tuple[int, Tensor]]:
+    def _chunks(self, stored: Stored) -> Iterator[tuple[int, Tensor]]:
         for start in range(0, len(self.documents), self.chunk_size):
-            yield start, self._embeddings_ND[start : start + self.chunk_size]
+            yield start, stored.rows(start, min(start + self.chunk_size, len(self.documents)))
+
+
+def check_dimension(truncate_dim: int, dimension: int | None, name: str) -> None:
+    """Raise InputError unless embeddings of `dimension` (None: not known yet) have that many dimensions."""
+    if truncate_dim < 1 or (dimension is not None and truncate_dim > dimension):
+        upper = "" if dimension is None else f" and at most {dimension}, its dimensions"
+        raise InputError(f"{truncate_dim!r} dimensions of model {name!r}: it must be at least 1{upper}")
 
 
 NOT_FINITE = "has NaN or infinite values, which cannot be ranked; check the weights and the precision"

@@ -51,7 +51,9 @@ class MtebRetriever:
     """A model that mteb knows by name, driven by mteb; the search is ours where the model only encodes.
 
     `task` is the name in mteb of the task to come, for models with a prompt or a language for each task.
-    Raises UnknownName, InputError for a model that only reranks, MixbenchError where mteb cannot load it.
+    `similarity` (None: the model's), `truncate_dim` and `precision` are those of `DenseRetriever`, for models
+    that only encode. Raises UnknownName, InputError for a model that only reranks, or that searches by itself
+    and was given one of the three, MixbenchError where mteb cannot load it.
     """
 
     def __init__(
@@ -61,6 +63,9 @@ class MtebRetriever:
         task: str | None = None,
         device: str | None = None,
         batch_size: int = 32,
+        similarity: str | None = None,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
         chunk_size: int = 50_000,
     ) -> None:
         from mixbench.interop.mteb.known_models import KnownModel
@@ -69,6 +74,9 @@ class MtebRetriever:
         self.name = self._model.name
         self.task = task
         self.training_sources = self._model.training_datasets
+        self._similarity = similarity
+        self._truncate_dim = truncate_dim
+        self._precision = precision
         self._chunk_size = chunk_size
         self._documents = 0
         self._index = self._empty_index()
@@ -83,15 +91,20 @@ class MtebRetriever:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """Model and revision as mteb states them, and mteb's version, whose code runs the model.
+        """Model and revision as mteb states them, mteb's version, whose code runs it, and what was chosen.
 
         The task is not part of it: what a model does for a task follows from its revision.
         """
+        from mixbench.retrievers.precision import precision_recipe
+
+        chosen = {"similarity": self._similarity, "truncate_dim": self._truncate_dim}
         return {
             "kind": "mteb",
             "model": self._model.name,
             "model_revision": self._model.revision,
             "mteb": self._model.mteb_version,
+            **{key: value for key, value in chosen.items() if value is not None},
+            **precision_recipe(self._precision),
         }
 
     @property
@@ -130,8 +143,20 @@ class MtebRetriever:
     def _empty_index(self) -> "EmbeddingIndex | None":
         from mixbench.retrievers.embeddings import EmbeddingIndex
 
-        similarity = self._model.similarity
-        return EmbeddingIndex(self.name, similarity, self._chunk_size) if similarity else None
+        if self._model.similarity:
+            return EmbeddingIndex(
+                self.name,
+                self._similarity or self._model.similarity,
+                self._chunk_size,
+                truncate_dim=self._truncate_dim,
+                precision=self._precision,
+            )
+        if self._similarity or self._truncate_dim or self._precision != "float32":
+            raise InputError(
+                f"model {self.name!r} searches by itself: it takes no other similarity, number of dimensions"
+                " or precision; leave them out"
+            )
+        return None
 
 
 def _ranked(scores: Mapping[str, float]) -> Ranking:

@@ -1,0 +1,146 @@
+"""How an index holds the embeddings of documents: as floats, as int8 codes, or as one bit a dimension.
+
+Only documents are quantised; the queries stay floats, and a score is the dot product of a query with what
+the document's code stands for. The codes are those of sentence-transformers' `quantize_embeddings`:
+
+- int8: each dimension's range over the whole corpus, cut into 255 equal steps; a code stands for the lower
+  end of its step. No other texts calibrate it, so adding a document can change the codes of all.
+- binary: the sign of each dimension, eight in a byte; a bit stands for 1 where the embedding is above zero,
+  else for -1. The length of a document is lost, under the dot product too.
+
+What a code stands for is not normalised again. Shapes: N documents, D dimensions, B bytes.
+"""
+
+from collections.abc import Callable, Iterable
+from tempfile import SpooledTemporaryFile
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixbench.errors import UnknownName
+
+KEPT_IN_MEMORY = 2**28
+"""Bytes of float32 embeddings that wait in memory for their ranges; more than that waits in a file."""
+
+
+class Stored(Protocol):
+    """Embeddings of a corpus, held in some precision."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return what the documents from `start` to before `stop` stand for: float32 (documents, D)."""
+        ...
+
+
+class FloatEmbeddings:
+    """float32 embeddings as they are."""
+
+    def __init__(self, chunks: Iterable[Tensor], count: int) -> None:
+        self._rows_ND = _gather(chunks, count)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the embeddings."""
+        return self._rows_ND.nbytes
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the embeddings themselves."""
+        return self._rows_ND[start:stop]
+
+
+class Int8Embeddings:
+    """One signed byte a dimension, and the range of each dimension over the corpus."""
+
+    def __init__(self, chunks: Iterable[Tensor], count: int) -> None:
+        from sentence_transformers.util import quantize_embeddings
+
+        with SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as waiting:
+            sizes, extremes = [], []
+            for chunk_ND in chunks:
+                waiting.write(chunk_ND.contiguous().numpy().tobytes())
+                sizes.append(chunk_ND.shape)
+                extremes += [chunk_ND.amin(dim=0), chunk_ND.amax(dim=0)]
+            every = torch.stack(extremes)
+            ranges_2D = torch.stack([every.amin(dim=0), every.amax(dim=0)])
+
+            def codes(size: torch.Size) -> Tensor:
+                floats = np.frombuffer(waiting.read(4 * size.numel()), dtype=np.float32).reshape(size)
+                return torch.from_numpy(quantize_embeddings(floats, "int8", ranges=ranges_2D.numpy()))
+
+            waiting.seek(0)
+            self._codes_ND = _gather(map(codes, sizes), count)
+        self._low_D = ranges_2D[0].clone()
+        step_D = (ranges_2D[1] - ranges_2D[0]) / 255
+        self._step_D = torch.where(step_D == 0, 1, step_D)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes and of the two numbers that each dimension has."""
+        return self._codes_ND.nbytes + self._low_D.nbytes + self._step_D.nbytes
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the lower ends of the steps that the codes name."""
+        return (self._codes_ND[start:stop].float() + 128) * self._step_D + self._low_D
+
+
+class BinaryEmbeddings:
+    """One bit a dimension, in whole bytes a document."""
+
+    def __init__(self, chunks: Iterable[Tensor], count: int) -> None:
+        from sentence_transformers.util import quantize_embeddings
+
+        self._dimension = 0
+
+        def packed(chunk_ND: Tensor) -> Tensor:
+            self._dimension = chunk_ND.shape[1]
+            return torch.from_numpy(quantize_embeddings(chunk_ND.numpy(), "ubinary"))
+
+        self._packed_NB = _gather(map(packed, chunks), count)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed bits."""
+        return self._packed_NB.nbytes
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return 1 for each set bit and -1 for each other."""
+        bits = np.unpackbits(self._packed_NB[start:stop].numpy(), axis=1, count=self._dimension)
+        return torch.from_numpy(bits).float() * 2 - 1
+
+
+PRECISIONS: dict[str, Callable[[Iterable[Tensor], int], Stored]] = {
+    "float32": FloatEmbeddings,
+    "int8": Int8Embeddings,
+    "binary": BinaryEmbeddings,
+}
+
+
+def checked_precision(precision: str) -> str:
+    """Return `precision`, one of `PRECISIONS`; raise UnknownName for another."""
+    if precision not in PRECISIONS:
+        raise UnknownName.of("precision", precision, PRECISIONS)
+    return precision
+
+
+def precision_recipe(precision: str) -> dict[str, str]:
+    """Return what a recipe says of `precision`: nothing of float32, which has always gone without saying."""
+    if precision == "float32":
+        return {}
+    return {"precision": precision, "quantised": "documents, scored against float queries"}
+
+
+def _gather(chunks: Iterable[Tensor], count: int) -> Tensor:
+    """Return `count` rows in one tensor, of the type of the first chunk; no chunk is kept."""
+    gathered, start = torch.empty(0, 0), 0
+    for chunk in chunks:
+        if start == 0:
+            gathered = torch.empty(count, chunk.shape[1], dtype=chunk.dtype)
+        gathered[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return gathered
