@@ -18,7 +18,9 @@ from torch import nn
 
 from mixbench.errors import CheckpointError, InputError
 from mixbench.files import sha256_files
+from mixbench.models.end_token import add_end_token
 from mixbench.models.mixer import MaskedMixer
+from mixbench.models.weights import cast_weights, check_four_bit, four_bit_arguments
 
 SHIPPED = ("mixer-tiny",)
 OURS = "mixbench."
@@ -45,22 +47,42 @@ CLASSES: dict[str, type[Any]] = {
 
 
 def load_model(
-    name_or_path: str | Path, *, device: str = "cpu", offline: bool = False
+    name_or_path: str | Path,
+    *,
+    device: str = "cpu",
+    offline: bool = False,
+    dtype: str | None = None,
+    four_bit: bool = False,
 ) -> SentenceTransformer:
     """Open a shipped model by name, a model folder, or a model of the hub.
 
+    `dtype` is that of the weights ("float32", "bfloat16", "float16"); None keeps the model's own. With
+    `four_bit` those of a transformer are held in 4 bits and computed in `dtype`, float16 where that is None.
+
     Raises:
-        CheckpointError: the folder is damaged, or holds code that is not ours; or the hub does not give it.
+        CheckpointError: the folder is damaged, holds code that is not ours, or no weights for 4 bits; or the
+            hub does not give it.
+        UnknownName: there is no such `dtype`.
+        MixbenchError: 4-bit weights without the package that they need.
     """
     folder = model_folder(name_or_path, offline=offline)
     try:
         entries = module_entries(folder)
         if any(entry["type"] == EXPORTED or entry["type"].startswith(OURS) for entry in entries):
-            return _assemble(folder, entries, device)
-        return SentenceTransformer(str(folder), device=device, local_files_only=True)
+            model = _assemble(folder, entries, device)
+        else:
+            arguments = four_bit_arguments(dtype, device) if four_bit else None
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs=arguments
+            )
+            add_end_token(model, folder)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{name_or_path}: cannot be opened as a model ({reason})") from error
+    if not four_bit:
+        return cast_weights(model, dtype)
+    check_four_bit(model, str(name_or_path))
+    return model
 
 
 def model_folder(name_or_path: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
