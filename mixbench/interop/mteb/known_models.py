@@ -38,6 +38,8 @@ class SentenceTransformerDetails(NamedTuple):
     document_prompt: str | None
     training_datasets: tuple[str, ...] | None
     """None: mteb does not know."""
+    dtype: str | None = None
+    """Of the weights; None: the model's own."""
 
 
 def known_to_mteb(name: str) -> bool:
@@ -55,12 +57,12 @@ def sentence_transformer_details(name: str, task: str | None = None) -> Sentence
     `task` (its name in mteb) chooses among the prompts of a model that has one for each task. Models that
     need foreign code, or any setting other than prompts, give None. Raises UnknownName.
     """
-    meta = _meta(name)
+    meta = model_meta(name)
     if meta.loader is not SentenceTransformerEncoderWrapper or set(meta.loader_kwargs) - {"model_prompts"}:
         return None
     prompts = meta.loader_kwargs.get("model_prompts")
     query, document = (_prompt(prompts, task, kind) for kind in (PromptType.query, PromptType.document))
-    return SentenceTransformerDetails(meta.revision, query, document, _training_datasets(meta))
+    return SentenceTransformerDetails(meta.revision, query, document, training_datasets(meta))
 
 
 class KnownModel:
@@ -72,7 +74,7 @@ class KnownModel:
     """
 
     def __init__(self, name: str, *, device: str | None = None, batch_size: int = 32) -> None:
-        meta = _meta(name)
+        meta = model_meta(name)
         if meta.is_cross_encoder:
             raise InputError(f"model {name!r} only reranks candidates; it cannot search a corpus")
         try:
@@ -84,7 +86,7 @@ class KnownModel:
             ) from error
         self.name = str(meta.name)
         self.revision = meta.revision or ""
-        self.training_datasets = _training_datasets(meta)
+        self.training_datasets = training_datasets(meta)
         self.parameters = _parameters(self._model, meta)
         self.mteb_version = mteb.__version__
         searches = isinstance(self._model, SearchProtocol) or "dense" not in meta.model_type
@@ -142,7 +144,8 @@ class KnownModel:
         return SearchEncoderWrapper(self._model)
 
 
-def _meta(name: str) -> ModelMeta:
+def model_meta(name: str) -> ModelMeta:
+    """Return what mteb says of the model called `name`; raise UnknownName where it has none."""
     try:
         return mteb.get_model_meta(name)
     except KeyError as error:
@@ -193,7 +196,8 @@ def _prompt(prompts: dict[str, str] | None, task: str | None, kind: PromptType) 
     return prompts.get(str(get_prompt_name(prompts, _task_metadata(task), kind)), "")
 
 
-def _training_datasets(meta: ModelMeta) -> tuple[str, ...] | None:
+def training_datasets(meta: ModelMeta) -> tuple[str, ...] | None:
+    """Return the names of what a model was trained on, in order; None where mteb does not know."""
     named = meta.get_training_datasets()
     return None if named is None else tuple(sorted(named))
 
