@@ -175,6 +175,22 @@ def test_the_recorded_command_holds_every_option_that_differs_and_gives_the_same
     assert len({each.model_sha256 for each in find_results(Path("out"))}) == 2
 
 
+def test_options_of_embeddings_are_in_the_recorded_command_and_in_the_recipe(run: Run) -> None:
+    options = "--similarity dot --truncate-dim 9 --precision binary --dtype bfloat16"
+    prompts = ("--query-prompt", "{instruction}: ", "--instruction", "find it")
+    ended = evaluate(run, "-m", "tiny", "-t", "zoo/tiny", *prompts, *options.split())
+    assert ended.status == 0, ended.err
+    (result,) = find_results(Path("out"))
+    assert result.provenance.command == (
+        "mixbench eval -m tiny -t zoo/tiny --query-prompt '{instruction}: ' --instruction 'find it'"
+        f" {options} --data-dir DATA"
+    )
+    chosen = {"similarity": "dot", "truncate_dim": 9, "precision": "binary", "dtype": "bfloat16"}
+    assert chosen.items() <= result.recipe.items()
+    assert result.recipe["query_prompt"] == "find it: "
+    assert result.costs.index_bytes == 3 * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -192,6 +208,10 @@ def test_the_recorded_command_holds_every_option_that_differs_and_gives_the_same
         (["-m", "bm25", "-t", "zoo", "--data-dir", "nowhere"], "nowhere: no such folder"),
         (["-m", "bm25", "-t", "zoo", "--tasks-dir", "nowhere"], "nowhere: no task file"),
         (["-m", "tiny", "-t", "zoo", "--max-length", "900"], "maximum length 900 for model 'untrained-tiny'"),
+        (["-m", "tiny", "-t", "zoo", "--truncate-dim", "257"], "257 dimensions of model 'untrained-tiny'"),
+        (["-m", "bm25", "-t", "zoo", "--precision", "int4"], "unknown precision 'int4'"),
+        (["-m", "tiny", "-t", "zoo", "--instruction", "find"], "no {instruction} for --instruction to fill"),
+        (["-m", "mixer-tiny", "-t", "zoo", "--load-in-4bit"], "no transformer whose weights can"),
     ],
 )
 def test_an_unknown_name_or_value_is_one_line_and_nothing_is_written(
@@ -207,6 +227,7 @@ def test_an_unknown_name_or_value_is_one_line_and_nothing_is_written(
         ["--batch-size", "0"],
         ["--batch-size", "many"],
         ["--max-length", "-1"],
+        ["--truncate-dim", "0"],
         ["an-argument-too-many"],
     ],
 )

@@ -35,10 +35,29 @@ def eval_command(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
     ] = None,
-    query_prompt: Annotated[str | None, typer.Option(help="Put before each query. [the model's own]")] = None,
+    query_prompt: Annotated[
+        str | None,
+        typer.Option(help="Put before each query, {instruction} for the task's. [the model's own]"),
+    ] = None,
     document_prompt: Annotated[
         str | None, typer.Option(help="Put before each document. [the model's own]")
     ] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="What to put for {instruction}. [mteb's, of each task]")
+    ] = None,
+    similarity: Annotated[str | None, typer.Option(help="cosine or dot. [the model's own]")] = None,
+    truncate_dim: Annotated[
+        int | None, typer.Option(min=1, help="Dimensions kept of an embedding, the first ones. [all]")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Indexed embeddings: float32, int8 or binary, against float32 queries.")
+    ] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="Weights: float32, bfloat16 or float16. [the model's own]")
+    ] = None,
+    load_in_4bit: Annotated[
+        bool, typer.Option("--load-in-4bit", help="Hold a transformer's weights in 4 bits; extra 4bit.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of an untrained preset's weights.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
     rerank: Annotated[
@@ -59,6 +78,12 @@ def eval_command(
         max_length=max_length,
         query_prompt=query_prompt,
         document_prompt=document_prompt,
+        instruction=instruction,
+        similarity=similarity,
+        truncate_dim=truncate_dim,
+        precision=precision,
+        dtype=dtype,
+        load_in_4bit=load_in_4bit,
         seed=seed,
         offline=offline,
         rerank=rerank,

