@@ -5,7 +5,6 @@ maxsim:MODEL         MaxSim over the token embeddings of an encoder, of any name
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mixbench.errors import InputError
@@ -37,9 +36,11 @@ def open_systems(names: Sequence[str], options: EncoderOptions) -> list[Retrieve
 def open_scorer(name: str, options: EncoderOptions) -> Scorer:
     """Return the reranker called `name`; of the options it takes device, batch size, seed and offline.
 
-    Lengths and prompts given on the command line are the first stage's: a reranker has its own.
+    All others on the command line are the first stage's: a reranker has its own.
     """
-    own = replace(options, max_length=None, query_prompt=None, document_prompt=None, similarity=None)
+    own = EncoderOptions(
+        device=options.device, batch_size=options.batch_size, seed=options.seed, offline=options.offline
+    )
     if name.startswith(MAXSIM):
         return LateInteractionScorer(_token_encoder(name.removeprefix(MAXSIM), own))
     from mixbench.models.cross_encoder import load_cross_encoder
