@@ -6,15 +6,16 @@ maxsim:MODEL         MaxSim over the token embeddings of an encoder, of any name
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixbench.errors import InputError
 from mixbench.experiments.systems import EncoderOptions, open_system, read_training_sources
 from mixbench.retrievers import Retriever
-from mixbench.retrievers.cross_encoder import CrossEncoderScorer
-from mixbench.retrievers.dense import DenseRetriever
-from mixbench.retrievers.late_interaction import LateInteractionScorer, TokenEncoder
 from mixbench.retrievers.rerank import Reranked, Scorer
-from mixbench.retrievers.token_index import LateInteractionRetriever
+
+if TYPE_CHECKING:
+    from mixbench.retrievers.late_interaction import TokenEncoder
+    from mixbench.retrievers.token_index import LateInteractionRetriever
 
 MAXSIM = "maxsim:"
 
@@ -42,9 +43,12 @@ def open_scorer(name: str, options: EncoderOptions) -> Scorer:
         device=options.device, batch_size=options.batch_size, seed=options.seed, offline=options.offline
     )
     if name.startswith(MAXSIM):
+        from mixbench.retrievers.late_interaction import LateInteractionScorer
+
         return LateInteractionScorer(_token_encoder(name.removeprefix(MAXSIM), own))
     from mixbench.models.cross_encoder import load_cross_encoder
     from mixbench.models.load import model_folder, model_sha256
+    from mixbench.retrievers.cross_encoder import CrossEncoderScorer
 
     folder = model_folder(name, offline=options.offline)
     return CrossEncoderScorer(
@@ -56,13 +60,17 @@ def open_scorer(name: str, options: EncoderOptions) -> Scorer:
     )
 
 
-def open_late_interaction(name: str, options: EncoderOptions) -> LateInteractionRetriever:
+def open_late_interaction(name: str, options: EncoderOptions) -> "LateInteractionRetriever":
     """Return the retriever called `name`, "maxsim:" and an encoder, that compares with every document."""
+    from mixbench.retrievers.token_index import LateInteractionRetriever
+
     return LateInteractionRetriever(_token_encoder(name.removeprefix(MAXSIM), options))
 
 
-def _token_encoder(name: str, options: EncoderOptions) -> TokenEncoder:
+def _token_encoder(name: str, options: EncoderOptions) -> "TokenEncoder":
     from mixbench.models.late_interaction import as_late_interaction
+    from mixbench.retrievers.dense import DenseRetriever
+    from mixbench.retrievers.late_interaction import TokenEncoder
 
     native = _native_encoder(name, options)
     if native is not None:
@@ -84,10 +92,11 @@ def _token_encoder(name: str, options: EncoderOptions) -> TokenEncoder:
     )
 
 
-def _native_encoder(name: str, options: EncoderOptions) -> TokenEncoder | None:
+def _native_encoder(name: str, options: EncoderOptions) -> "TokenEncoder | None":
     """Return the model in the folder `name` if it was trained for late interaction, with its own prompts."""
     from mixbench.models.late_interaction import load_late_interaction
     from mixbench.models.load import model_sha256
+    from mixbench.retrievers.late_interaction import TokenEncoder
 
     folder = Path(name)
     encoder = load_late_interaction(folder, device=options.device) if folder.is_dir() else None
