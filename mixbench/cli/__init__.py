@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from mixbench.cli.bench import bench_bm25_command
-from mixbench.cli.data import data_check_command, data_get_command, data_qrels_command
+from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.looking import (
     list_models_command,
@@ -20,6 +20,7 @@ from mixbench.cli.looking import (
     search_command,
 )
 from mixbench.cli.models import export_command
+from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import MixbenchError
 
@@ -37,8 +38,17 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         {"tasks": list_tasks_command, "models": list_models_command, "results": list_results_command},
     ),
     "data": (
-        "Get and check evaluation data.",
-        {"get": data_get_command, "check": data_check_command, "qrels": data_qrels_command},
+        "Get, check and export evaluation data.",
+        {
+            "get": data_get_command,
+            "check": data_check_command,
+            "export": data_export_command,
+            "qrels": data_qrels_command,
+        },
+    ),
+    "results": (
+        "Exchange results with mteb.",
+        {"export": results_export_command, "compare": results_compare_command},
     ),
     "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
 }

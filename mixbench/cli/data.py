@@ -55,3 +55,23 @@ def data_qrels_command(
     from mixbench.experiments.judgments import task_qrels
 
     typer.echo(task_qrels(task, split, data_dir=data_dir, tasks_dir=tasks_dir, offline=offline), nl=False)
+
+
+def data_export_command(
+    task: Annotated[str, typer.Argument(help="Task whose data to write.")],
+    folder: Annotated[Path, typer.Argument(help="BEIR folder to write.")],
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split to write; repeatable. [the one that is evaluated]")
+    ] = None,
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
+) -> None:
+    """Write a task's data, wherever it comes from, as a BEIR folder."""
+    from mixbench.experiments.evaluating import Places
+    from mixbench.experiments.interchange import export_data
+    from mixbench.experiments.progress import say
+
+    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, offline=offline)
+    typer.echo(export_data(task, folder, places, splits=split or [], overwrite=overwrite, say=say))
