@@ -40,7 +40,7 @@ def inline_commands(page: str) -> list[str]:
 
 def parse(line: str) -> None:
     """Parse a command line without running it; raises UsageError where a verb or an option does not exist."""
-    name, *words = shlex.split(line)
+    name, *words = shlex.split(line.partition(" > ")[0])
     command = get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         name, command = f"{name} {words[0]}", command.commands[words[0]]

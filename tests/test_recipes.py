@@ -16,8 +16,14 @@ HEADING = "## Examples that run anywhere"
 
 
 def recipes() -> list[str]:
-    """Return the commands of that section's shell blocks."""
-    section = (ROOT / "README.md").read_text().split(f"{HEADING}\n")[1].split("\n## ")[0]
+    """Return the commands of that section's shell blocks, up to those that need data."""
+    section = (
+        (ROOT / "README.md")
+        .read_text()
+        .split(f"{HEADING}\n")[1]
+        .split("\n## ")[0]
+        .split("With results of tasks")[0]
+    )
     lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
     joined = re.sub(r"\\\n\s*", "", lines)
     return [line for line in joined.splitlines() if line and not line.startswith("#")]

@@ -88,12 +88,13 @@ def register_models(folder: Path) -> list[str]:
             meta = ModelMeta.model_validate_json_resolved(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError.at(path, None, f"no description of a model ({type(error).__name__})") from error
-        if meta.name not in MODEL_REGISTRY:
-            MODEL_REGISTRY[meta.name] = meta
-        names.append(meta.name)
+        name = str(meta.name)
+        if name not in MODEL_REGISTRY:
+            MODEL_REGISTRY[name] = meta
+        names.append(name)
     if not names:
         raise InputError(
-            f"{folder}: no results/MODEL/REVISION/model_meta.json; name a folder of `results export`"
+            f"{folder}: no results/MODEL/REVISION/model_meta.json; give what results export wrote"
         )
     return list(dict.fromkeys(names))
 
