@@ -13,15 +13,17 @@ import difflib
 import fnmatch
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mixbench.errors import InputError, UnknownName
 
-MTEB_PREFIX = "mteb:"
+SOURCES = ("mteb", "irds")
+"""What a name may begin with, as "mteb:NAME": a task without a file, described by another tool."""
 PACKAGE = Path(__file__).parent
 
 Text = Annotated[str, Field(min_length=1)]
@@ -45,7 +47,7 @@ class Task(BaseModel):
     embedded: Text | None = None
     """Data file that the package carries."""
     ir_datasets: Text | None = None
-    """Identifier of the same data in ir_datasets, for those who look for it."""
+    """Identifier in ir_datasets of the evaluation split: the source where mteb has no such task."""
     url: Text | None = None
     """BEIR zip that `mixbench data get` downloads; without one it asks mteb."""
     eval_split: Text
@@ -73,8 +75,8 @@ class Task(BaseModel):
 
     @model_validator(mode="after")
     def _check_sources(self) -> "Task":
-        if not (self.folder or self.embedded or self.mteb):
-            raise ValueError("no source of data: give at least one of mteb, folder and embedded")
+        if not (self.folder or self.embedded or self.mteb or self.ir_datasets):
+            raise ValueError("no source of data: give at least one of mteb, ir_datasets, folder and embedded")
         if self.parts and not self.folder:
             raise ValueError("parts need a folder, in which each part has its own")
         return self
@@ -88,6 +90,15 @@ class Task(BaseModel):
     def short_name(self) -> str:
         """The file's name: "scifact"."""
         return self.name.split("/")[1]
+
+    @property
+    def selector(self) -> str:
+        """What `-t` selects it by: its name, or "mteb:NAME" or "irds:ID" for one that has no file."""
+        if self.benchmark == "mteb" and self.mteb == self.short_name:
+            return f"mteb:{self.mteb}"
+        if self.benchmark == "irds" and self.ir_datasets:
+            return f"irds:{self.ir_datasets}"
+        return self.name
 
 
 def find_tasks(tasks_dir: Path | None = None) -> dict[str, Task]:
@@ -112,21 +123,23 @@ def select_tasks(
     names: Iterable[str],
     tasks_dir: Path | None = None,
     *,
-    resolve_mteb: Callable[[str], Task] | None = None,
+    describe: Mapping[str, Callable[[str], Task]] = MappingProxyType({}),
 ) -> list[Task]:
     """Return the tasks that `names` stand for, each once, in the order in which they were first named.
 
     A name is a task ("beir/scifact", or "scifact" where that is unique); a benchmark ("beir") or a shell
     pattern over full names ("*/sci*"; a star crosses the slash), for all its tasks, sorted by name; or
-    "mteb:NAME", which `resolve_mteb` turns into a task. Raises UnknownName and InputError as `load_task`.
+    "mteb:NAME" or "irds:ID", of which `describe` has the function that turns it into a task. Raises
+    UnknownName and InputError as `load_task`.
     """
     files = _task_files(tasks_dir)
     chosen: dict[str, Task] = {}
     for name in names:
-        if name.startswith(MTEB_PREFIX):
-            if resolve_mteb is None:
+        source, colon, rest = name.partition(":")
+        if colon and source in SOURCES:
+            if source not in describe:
                 raise InputError(f"{name!r}: only tasks with a file can be used here")
-            task = resolve_mteb(name.removeprefix(MTEB_PREFIX))
+            task = describe[source](rest)
             chosen.setdefault(task.name, task)
             continue
         for full_name in _expand(name, files):

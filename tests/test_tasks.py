@@ -176,7 +176,7 @@ def test_a_task_of_mteb_is_resolved_by_whoever_knows_mteb(tasks_dir: Path) -> No
             redistribute=False,
         )
 
-    chosen = select_tasks(["mteb:FaithDial", "two", "mteb:FaithDial"], tasks_dir, resolve_mteb=resolve)
+    chosen = select_tasks(["mteb:FaithDial", "two", "mteb:FaithDial"], tasks_dir, describe={"mteb": resolve})
     assert names(chosen) == ["mteb/FaithDial", "two/toy"]
     with pytest.raises(InputError, match="'mteb:FaithDial'"):
         select_tasks(["mteb:FaithDial"], tasks_dir)

@@ -20,7 +20,9 @@ def eval_command(
     tasks: Annotated[
         list[str] | None,
         typer.Option(
-            "--tasks", "-t", help="Benchmark, task, pattern or mteb:NAME; repeatable. [quickstart, embedded]"
+            "--tasks",
+            "-t",
+            help="Benchmark, task, pattern, mteb:NAME or irds:ID; repeatable. [quickstart, embedded]",
         ),
     ] = None,
     data_dir: DataDir = None,

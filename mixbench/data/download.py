@@ -1,7 +1,7 @@
 """`mixbench data get`: a task's data fetched into a folder, whole or not at all.
 
-BEIR's zips are fetched from their address. Other tasks come from the hub through mteb and are written as BEIR
-folders.
+BEIR's zips are fetched from their address. Other tasks come from the hub through mteb, or from ir_datasets
+where mteb has none, and are written as BEIR folders.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mixbench.data.beir import find_splits, read_beir_splits, write_beir_folder
 from mixbench.data.hub import judged_splits, why_no_hub
-from mixbench.data.load import cache_dir, hub_names, load_hub
+from mixbench.data.load import cache_dir, hub_names, load_hub, load_irds
 from mixbench.data.zips import Progress, failed, fetch_zip
 from mixbench.errors import InputError, MissingData, MixbenchError
 
@@ -35,7 +35,7 @@ def get_data(
     hub, and MixbenchError for a download that fails; nothing is left behind.
     """
     source = url or task.url
-    if not task.folder or not (source or hub_names(task)):
+    if not task.folder or not (source or hub_names(task) or task.ir_datasets):
         where = "it is in the package" if task.embedded else "it has no url and no name in mteb"
         raise InputError(f"nothing to download for {task.name!r}: {where}")
     destination = destination or cache_dir()
@@ -47,6 +47,9 @@ def get_data(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".get-") as temporary:
             if source:
                 fetched = _fetch_zip(task, source, Path(temporary, "unpacked"), timeout, progress)
+            elif not hub_names(task):
+                source, fetched = "ir_datasets", Path(temporary, "data")
+                write_beir_folder([load_irds(task, task.eval_split)], fetched)
             else:
                 fetched = _fetch_from_hub(task, Path(temporary, "data"))
             _read_through(task, fetched, source or "the hub")

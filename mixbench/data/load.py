@@ -5,6 +5,8 @@
     3. the same in ~/.cache/mixbench/data, which `mixbench data get` fills
     4. the package itself, for a task with embedded data
     5. the hub, through mteb, unless offline
+    6. ir_datasets, for a task that mteb has not, unless offline: it keeps what it downloads, but does not say
+       beforehand whether it will
 
 A folder that is there is used or complained about, never passed over for a place further down.
 """
@@ -19,8 +21,9 @@ from typing import TYPE_CHECKING, Literal
 from mixbench.data.beir import read_beir_folder
 from mixbench.data.frozen import frozen_file, read_frozen
 from mixbench.data.hub import hub_endpoint, read_hub, why_no_hub
-from mixbench.data.retrieval_data import RetrievalData
+from mixbench.data.retrieval_data import Document, RetrievalData
 from mixbench.errors import InputError, MissingData
+from mixbench.interop.irds import EXTRA, has_ir_datasets, load_retrieval
 
 if TYPE_CHECKING:
     from mixbench.tasks import Task
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
 class Location:
     """Where a task's data is."""
 
-    kind: Literal["folder", "embedded", "hub"]
+    kind: Literal["folder", "embedded", "hub", "ir_datasets"]
     place: str
-    """The folder, the file in the package, or the address of the hub with mteb's name of the task."""
+    """The folder, the file in the package, the address of the hub with mteb's name of the task, or the id."""
 
 
 def cache_dir() -> Path:
@@ -73,6 +76,11 @@ def locate(task: "Task", *, data_dir: Path | None = None, offline: bool = False)
         if not problem:
             return Location(kind="hub", place=f"{hub_endpoint()} ({', '.join(names.values())})")
         looked.append(f"the hub ({problem})")
+    elif task.ir_datasets:
+        problem = "offline" if offline else "" if has_ir_datasets() else f"not installed: {EXTRA}"
+        if not problem:
+            return Location(kind="ir_datasets", place=task.ir_datasets)
+        looked.append(f"ir_datasets ({problem})")
     raise MissingData(f"no data for {task.name!r}; looked in: {', '.join(looked)}; {_how_to_get(task)}")
 
 
@@ -88,6 +96,8 @@ def load_data(
     split = split or task.eval_split
     if location.kind == "embedded":
         return [read_frozen(task.embedded or "", split)]
+    if location.kind == "ir_datasets":
+        return [load_irds(task, split)]
     if location.kind == "hub":
         return [load_hub(task, split, part) for part in hub_names(task)]
     return [read_beir_folder(Path(location.place, part), split, part) for part in task.parts or [""]]
@@ -102,6 +112,24 @@ def load_hub(task: "Task", split: str, part: str) -> RetrievalData:
     """Read one split of one part ("" for the whole) of a task. Raises MissingData where the hub fails."""
     hub_split = task.hub_split if task.hub_split and split == task.eval_split else split
     return read_hub(hub_names(task)[part], hub_split, split=split, part=part)
+
+
+def load_irds(task: "Task", split: str) -> RetrievalData:
+    """Read one split of a task from ir_datasets: its own id for the evaluation split, else the one beside it.
+
+    Raises MissingData where it does not give it.
+    """
+    dataset_id = task.ir_datasets or ""
+    if split != task.eval_split:
+        stem, _, last = dataset_id.rpartition("/")
+        if last != task.eval_split:
+            raise MissingData(
+                f"{task.name!r} has no split {split!r} in ir_datasets, where it is {dataset_id!r}"
+            )
+        dataset_id = f"{stem}/{split}"
+    corpus, queries, qrels = load_retrieval(dataset_id)
+    documents = [Document(*fields) for fields in corpus]
+    return RetrievalData(corpus=documents, queries=queries, qrels=qrels, split=split, source="ir_datasets")
 
 
 def task_sha256(data: Sequence[RetrievalData]) -> str:
@@ -123,7 +151,7 @@ def _whole_folder(task: "Task", folder: Path) -> Location:
 
 def _how_to_get(task: "Task") -> str:
     ways = []
-    if task.url or hub_names(task):
+    if task.url or hub_names(task) or task.ir_datasets:
         ways.append(f"`mixbench data get {task.name}`")
     if task.folder:
         ways.append(f"a BEIR folder called {task.folder!r} in --data-dir")

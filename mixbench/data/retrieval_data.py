@@ -34,7 +34,7 @@ class RetrievalData:
     qrels: Qrels
     split: str
     source: str
-    """Where it was read: "folder", "embedded" or "hub"."""
+    """Where it was read: "folder", "embedded", "hub" or "ir_datasets"."""
     part: str = ""
     """The part of a task that is the mean over several collections, else empty."""
 

@@ -30,14 +30,8 @@ class Places:
 
 
 def chosen_tasks(names: Sequence[str], tasks_dir: Path | None) -> list[Task]:
-    """Return the tasks that `names` stand for; `mteb:NAME` is any text retrieval task of mteb."""
-
-    def resolve_mteb(name: str) -> Task:
-        from mixbench.interop.mteb.data import describe_task
-
-        return Task(name=f"mteb/{name}", **describe_task(name))
-
-    tasks = select_tasks(names, tasks_dir, resolve_mteb=resolve_mteb)
+    """Return the tasks that `names` stand for; also of mteb and ir_datasets by `mteb:NAME`, `irds:ID`."""
+    tasks = select_tasks(names, tasks_dir, describe={"mteb": _mteb_task, "irds": _irds_task})
     for task in tasks:
         if task.main_metric not in METRICS:
             raise InputError(
@@ -82,7 +76,9 @@ def run_evaluations(
                     retriever,
                     task,
                     data,
-                    command=eval_command(model, task.name, options, local_data=data[0].source == "folder"),
+                    command=eval_command(
+                        model, task.selector, options, local_data=data[0].source == "folder"
+                    ),
                     device=options.device,
                     seed=options.seed,
                     advance=advance,
@@ -91,6 +87,26 @@ def run_evaluations(
             results.append(evaluation.result)
             say(f"done {retriever.name} on {task.name}")
     return results
+
+
+def _mteb_task(name: str) -> Task:
+    from mixbench.interop.mteb.data import describe_task
+
+    return Task(name=f"mteb/{name}", **describe_task(name))
+
+
+def _irds_task(dataset_id: str) -> Task:
+    from mixbench.interop.irds import check_dataset
+
+    check_dataset(dataset_id)
+    return Task(
+        name=f"irds/{dataset_id.replace('/', '__')}",
+        description=f"{dataset_id} of ir_datasets.",
+        ir_datasets=dataset_id,
+        eval_split=dataset_id.rpartition("/")[2],
+        licence="not specified",
+        redistribute=False,
+    )
 
 
 def load_split_of(task: Task, places: Places, split: str) -> list[RetrievalData]:

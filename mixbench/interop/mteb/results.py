@@ -93,9 +93,7 @@ def register_models(folder: Path) -> list[str]:
             MODEL_REGISTRY[name] = meta
         names.append(name)
     if not names:
-        raise InputError(
-            f"{folder}: no results/MODEL/REVISION/model_meta.json; give what results export wrote"
-        )
+        raise InputError(f"{folder}: no results/*/*/model_meta.json; name a tree of results export")
     return list(dict.fromkeys(names))
 
 
