@@ -5,21 +5,11 @@ from pathlib import Path
 
 import pytest
 from command import TASK, Run, add_task, evaluate, refused
+from tiny_data import edit
 
 from mixbench.results import find_results
 
 QREL = "qrels/test.tsv"
-
-
-def edit(file: str, line: int, text: str) -> Callable[[Path], None]:
-    """Replace a 1-based line of a file."""
-
-    def change(folder: Path) -> None:
-        lines = (folder / file).read_text(encoding="utf-8").splitlines()
-        lines[line - 1] = text
-        (folder / file).write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
-
-    return change
 
 
 def empty(file: str) -> Callable[[Path], None]:

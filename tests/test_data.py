@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_data import CORPUS, json_lines, make_folder
+from tiny_data import CORPUS, edit, json_lines, make_folder
 
 from mixbench.data import Document, RetrievalData
 from mixbench.data.beir import find_splits, read_beir_folder, write_beir_folder
@@ -69,17 +69,6 @@ def test_a_written_folder_reads_back_the_same_awkward_ids_included(tmp_path: Pat
     with pytest.raises(InputError, match="is there already; remove it first"):
         write_beir_folder(splits, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def edit(file: str, line: int, text: str) -> Callable[[Path], None]:
-    """Replace a 1-based line of a file."""
-
-    def change(folder: Path) -> None:
-        lines = (folder / file).read_text(encoding="utf-8").splitlines()
-        lines[line - 1] = text
-        (folder / file).write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
-
-    return change
 
 
 def remove(file: str) -> Callable[[Path], None]:

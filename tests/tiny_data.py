@@ -1,6 +1,7 @@
 """A BEIR folder of three documents, and a task that is read from it, for the tests of the data room."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,14 @@ def make_task(**fields: Any) -> Task:
     settings: dict[str, Any] = {"name": "zoo/tiny", "description": "Three documents.", "folder": "tiny"}
     settings |= {"eval_split": "test", "licence": "CC0-1.0", "redistribute": True}
     return Task(**(settings | fields))
+
+
+def edit(file: str, line: int, text: str) -> Callable[[Path], None]:
+    """Replace a 1-based line of a file."""
+
+    def change(folder: Path) -> None:
+        lines = (folder / file).read_text(encoding="utf-8").splitlines()
+        lines[line - 1] = text
+        (folder / file).write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+
+    return change
