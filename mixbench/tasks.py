@@ -50,6 +50,14 @@ class Task(BaseModel):
     """Identifier in ir_datasets of the evaluation split: the source where mteb has no such task."""
     url: Text | None = None
     """BEIR zip that `mixbench data get` downloads; without one it asks mteb."""
+    origin: Text | None = None
+    """Where its raw data is published, for a task that no tool has."""
+    builder: Text | None = None
+    """Which of `data/builders.py` makes it from the `raw` files."""
+    raw: dict[str, Text] = {}
+    """File name, as the builder wants it, to the address that `mixbench data get` downloads it from."""
+    reproducible: bool = True
+    """Whether others can make the same data; where false, boards say "not reproducible outside"."""
     eval_split: Text
     dev_split: Text | None = None
     train_split: Text | None = None
@@ -79,6 +87,8 @@ class Task(BaseModel):
             raise ValueError("no source of data: give at least one of mteb, ir_datasets, folder and embedded")
         if self.parts and not self.folder:
             raise ValueError("parts need a folder, in which each part has its own")
+        if bool(self.builder) != bool(self.raw):
+            raise ValueError("a builder needs its raw files, and raw files their builder")
         return self
 
     @property

@@ -1,14 +1,13 @@
 """Downloads, from a server on loopback that serves, cuts off, hangs and lies: all or nothing lands."""
 
 import io
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Server, serving
 from tiny_data import make_folder, make_task
 
 from mixbench.data import load_data
@@ -16,52 +15,11 @@ from mixbench.data.download import get_data
 from mixbench.errors import InputError, MissingData, MixbenchError
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `files`; a path that begins with /cut or /hang stops half way, the second with the line open."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.finished = threading.Event()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        content = self.server.files.get(self.path)
-        if content is None:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        half = self.path.startswith(("/cut", "/hang"))
-        self.wfile.write(content[: len(content) // 2] if half else content)
-        self.wfile.flush()
-        if self.path.startswith("/hang"):
-            self.server.finished.wait(30)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.finished.set()
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    with serving() as running:
+        yield running
 
 
 def zipped(members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] | None = None) -> bytes:

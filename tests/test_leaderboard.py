@@ -190,6 +190,14 @@ def test_the_command_that_trained_a_model_stands_before_those_that_evaluate_it(t
     assert "\n    mixbench train-retriever tiny -o overlap\n    mixbench eval -m overlap\n" in page
 
 
+def test_a_task_that_nobody_else_can_make_is_said_to_be_not_reproducible(tmp_path: Path) -> None:
+    private = make_task(reproducible=False)
+    page = render("toy", [store(tmp_path, WordOverlap(), private)], [private])
+
+    assert "- Not reproducible outside, nobody else can make the same data: sea." in page
+    assert "Not reproducible" not in render("toy", [store(tmp_path, WordOverlap(), SEA)], [SEA])
+
+
 def test_a_benchmark_without_results_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(MixbenchError, match=r"no results for 'toy'; run `mixbench eval --tasks toy`"):
         write_board(tmp_path / "toy", [SEA])

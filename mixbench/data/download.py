@@ -1,7 +1,7 @@
 """`mixbench data get`: a task's data fetched into a folder, whole or not at all.
 
-BEIR's zips are fetched from their address. Other tasks come from the hub through mteb, or from ir_datasets
-where mteb has none, and are written as BEIR folders.
+BEIR's zips are fetched from their address, raw files from theirs and built (`builders.py`). Other tasks come
+from the hub through mteb, or from ir_datasets where mteb has none. All become BEIR folders.
 """
 
 import os
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixbench.data.beir import find_splits, read_beir_splits, write_beir_folder
+from mixbench.data.builders import build
 from mixbench.data.hub import judged_splits, why_no_hub
 from mixbench.data.load import cache_dir, hub_names, load_hub, load_irds
-from mixbench.data.zips import Progress, failed, fetch_zip
+from mixbench.data.zips import Progress, failed, fetch_file, fetch_zip
 from mixbench.errors import InputError, MissingData, MixbenchError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def get_data(
     hub, and MixbenchError for a download that fails; nothing is left behind.
     """
     source = url or task.url
-    if not task.folder or not (source or hub_names(task) or task.ir_datasets):
+    if not task.folder or not (source or task.raw or hub_names(task) or task.ir_datasets):
         where = "it is in the package" if task.embedded else "it has no url and no name in mteb"
         raise InputError(f"nothing to download for {task.name!r}: {where}")
     destination = destination or cache_dir()
@@ -47,6 +48,9 @@ def get_data(
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".get-") as temporary:
             if source:
                 fetched = _fetch_zip(task, source, Path(temporary, "unpacked"), timeout, progress)
+            elif task.builder:
+                source, fetched = task.origin or "its raw files", Path(temporary, "data")
+                _build(task, Path(temporary, "raw"), fetched, timeout, progress)
             elif not hub_names(task):
                 source, fetched = "ir_datasets", Path(temporary, "data")
                 write_beir_folder([load_irds(task, task.eval_split)], fetched)
@@ -83,6 +87,13 @@ def _fetch_zip(task: "Task", url: str, unpacked: Path, timeout: float, progress:
             return folder
     wanted = f"the folders {', '.join(task.parts)}" if task.parts else "corpus.jsonl"
     raise failed(url, f"the zip has not got {wanted}", "give the address of a BEIR zip with --url")
+
+
+def _build(task: "Task", raw: Path, folder: Path, timeout: float, progress: Progress | None) -> None:
+    raw.mkdir()
+    for name, url in task.raw.items():
+        fetch_file(url, raw / name, timeout, progress)
+    write_beir_folder([build(task.builder or "", raw)], folder)
 
 
 def _read_through(task: "Task", folder: Path, source: str) -> None:

@@ -151,7 +151,7 @@ def _whole_folder(task: "Task", folder: Path) -> Location:
 
 def _how_to_get(task: "Task") -> str:
     ways = []
-    if task.url or hub_names(task) or task.ir_datasets:
+    if task.url or task.raw or hub_names(task) or task.ir_datasets:
         ways.append(f"`mixbench data get {task.name}`")
     if task.folder:
         ways.append(f"a BEIR folder called {task.folder!r} in --data-dir")

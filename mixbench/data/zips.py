@@ -23,7 +23,7 @@ def fetch_zip(url: str, folder: Path, timeout: float, progress: Progress | None 
     Raises MixbenchError saying what went wrong with `url`.
     """
     archive = folder.with_name(f"{folder.name}.zip")
-    _download(url, archive, timeout, progress)
+    fetch_file(url, archive, timeout, progress)
     _unpack(archive, folder, url)
     archive.unlink()
 
@@ -35,7 +35,8 @@ def failed(
     return MixbenchError(f"{url}: {problem}; {advice}")
 
 
-def _download(url: str, path: Path, timeout: float, progress: Progress | None) -> None:
+def fetch_file(url: str, path: Path, timeout: float, progress: Progress | None = None) -> None:
+    """Download `url` to `path`, whole. Raises MixbenchError saying what went wrong with `url`."""
     received = expected = 0
     try:
         # Compressed on the way, the length announced would not be the length written.

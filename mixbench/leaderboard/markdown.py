@@ -81,6 +81,9 @@ def _rules(board: Board) -> list[str]:
     ):
         if chosen:
             rules.append(f"{said}: {', '.join(chosen)}.")
+    private = sorted(_short(name) for name in board.task_names if not _reproducible(board, name))
+    if private:
+        rules.append(f"Not reproducible outside, nobody else can make the same data: {', '.join(private)}.")
     return ["## Rules", "", *(f"- {rule}" for rule in rules)]
 
 
@@ -184,6 +187,11 @@ def _metric(board: Board, task_name: str) -> str:
     if task is not None:
         return task.main_metric
     return next(result.main_metric for result in board.results() if result.task == task_name)
+
+
+def _reproducible(board: Board, task_name: str) -> bool:
+    task = board.tasks.get(task_name)
+    return task is None or task.reproducible
 
 
 def _names(results: Iterable[Result], flag: str) -> list[str]:
