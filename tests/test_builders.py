@@ -123,6 +123,12 @@ def test_a_broken_line_of_a_raw_file_is_named(tmp_path: Path) -> None:
         build("scitldr", raw)
 
 
+def test_a_task_that_nobody_can_make_again_says_so(tmp_path: Path) -> None:
+    task = make_task(reproducible=False, origin="https://example.org")
+    with pytest.raises(InputError, match=r"nobody can make it again from https://example\.org"):
+        get_data(task, destination=tmp_path)
+
+
 def test_an_unknown_builder_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown builder 'squat'; did you mean 'squad'"):
         build("squat", tmp_path)

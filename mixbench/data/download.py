@@ -38,6 +38,8 @@ def get_data(
     source = url or task.url
     if not task.folder or not (source or task.raw or hub_names(task) or task.ir_datasets):
         where = "it is in the package" if task.embedded else "it has no url and no name in mteb"
+        if not task.reproducible:
+            where = f"nobody can make it again from {task.origin}; put its BEIR folder in --data-dir"
         raise InputError(f"nothing to download for {task.name!r}: {where}")
     destination = destination or cache_dir()
     folder = destination / task.folder
