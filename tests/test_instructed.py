@@ -202,6 +202,20 @@ def test_a_task_without_an_instruction_has_that_of_its_kind() -> None:
     assert query_instruction("CQADupstackRetrieval") == "Retrieve text based on user query."
 
 
+def test_4_bit_weights_embed_nearly_as_the_full_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bitsandbytes", reason="4-bit weights need the extra 4bit")
+    snapshot = make_snapshot(tmp_path, width=64)
+    full = load_model(str(snapshot))
+    small = load_model(str(snapshot), four_bit=True, dtype="float32")
+
+    kinds = {type(weight).__name__ for weight in small.parameters()}
+    cosine = (full.encode(TEXTS) * small.encode(TEXTS)).sum(1)
+
+    assert "Params4bit" in kinds
+    assert (cosine > 0.98).all()
+    assert (cosine < 0.999999).any(), "rounding to 16 levels cannot be exact"
+
+
 @pytest.mark.usefixtures("_cached")
 def test_4_bit_weights_without_their_package_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)

@@ -116,6 +116,20 @@ def test_results_of_which_mteb_has_no_task_write_nothing(run: Run) -> None:
     assert not Path("tree").exists()
 
 
+def test_tasks_that_mteb_has_not_are_written_when_asked_and_do_not_disturb_its_tables(stored: Run) -> None:
+    written = stored("results", "export", "tree", "--own-tasks", *PLACES).out.split()
+    assert sorted(Path(line).name for line in written) == ["SciFact.json"] * 2 + ["tiny.json"] * 2
+    register_models(Path("tree"))
+    benchmark = mteb.Benchmark(name="one", tasks=mteb.get_tasks(tasks=["SciFact"]))
+    table = ResultCache(cache_path="tree").load_results(tasks=benchmark).get_benchmark_result()
+    assert len(table) == 2
+
+    (path,) = [Path(line) for line in written if line.endswith("tiny.json") and "code" not in line]
+    assert TaskResult.from_disk(path).task_name == "tiny"
+    (row, *_) = json.loads(stored("results", "compare", str(path), "--json", *PLACES).out)
+    assert (row["task"], row["difference"]) == ("tiny", pytest.approx(0, abs=1e-6))
+
+
 def test_names_without_an_organisation_get_ours() -> None:
     assert mteb_name("bm25") == "mixbench/bm25"
     assert mteb_name("org/model") == "org/model"

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
+from tiny_mistral import make_snapshot
 from tiny_reranker import make_reranker
 
 from mixbench import cli
@@ -16,14 +18,8 @@ HEADING = "## Examples that run anywhere"
 
 
 def recipes() -> list[str]:
-    """Return the commands of that section's shell blocks, up to those that need data."""
-    section = (
-        (ROOT / "README.md")
-        .read_text()
-        .split(f"{HEADING}\n")[1]
-        .split("\n## ")[0]
-        .split("With results of tasks")[0]
-    )
+    """Return the commands of that section's shell blocks."""
+    section = (ROOT / "README.md").read_text().split(f"{HEADING}\n")[1].split("\n## ")[0]
     lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
     joined = re.sub(r"\\\n\s*", "", lines)
     return [line for line in joined.splitlines() if line and not line.startswith("#")]
@@ -35,6 +31,9 @@ def test_the_examples_on_the_embedded_task_run_as_they_stand(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     make_reranker(Path("my-reranker"))
+    make_snapshot(tmp_path / "hub", width=64)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert recipes()
     for line in recipes():
         command, _, redirected = line.partition(" > ")

@@ -19,33 +19,33 @@ PROMPTS = {
 }
 
 
-def make_snapshot(hub: Path) -> Path:
-    """Write the model into the hub cache `hub`, and return the folder of its snapshot."""
+def make_snapshot(hub: Path, width: int = 16) -> Path:
+    """Write a model of `width` into the hub cache `hub`, and return the folder of its snapshot."""
     repository = hub / f"models--{NAME.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(REVISION)
     snapshot = repository / "snapshots" / REVISION
     snapshot.mkdir(parents=True)
-    _write_network(snapshot)
+    _write_network(snapshot, width)
     _write_tokenizer(snapshot)
-    _write_modules(snapshot)
+    _write_modules(snapshot, width)
     return snapshot
 
 
-def _write_network(folder: Path) -> None:
+def _write_network(folder: Path, width: int) -> None:
     torch.manual_seed(0)
     config = MistralConfig(
         vocab_size=3 + len(LETTERS),
-        hidden_size=16,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        intermediate_size=32,
+        intermediate_size=2 * width,
         max_position_embeddings=512,
         pad_token_id=2,
     )
     network = MistralModel(config).to(torch.float16)
-    network.save_pretrained(folder, max_shard_size="6KB")
+    network.save_pretrained(folder, max_shard_size=24 * width**2)
     assert len(list(folder.glob("model-0000?-of-0000?.safetensors"))) > 1, "shards, as the real one has"
 
 
@@ -75,7 +75,7 @@ def _write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def _write_modules(folder: Path) -> None:
+def _write_modules(folder: Path, width: int) -> None:
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     entries = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -85,7 +85,9 @@ def _write_modules(folder: Path) -> None:
     (folder / "1_Pooling").mkdir()
     modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
     pooling = {f"pooling_mode_{mode}": False for mode in modes} | {"pooling_mode_lasttoken": True}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **pooling}))
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": width, **pooling})
+    )
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 256, "do_lower_case": false}')
     (folder / "config_sentence_transformers.json").write_text(
         json.dumps({"prompts": PROMPTS, "default_prompt_name": None})

@@ -12,12 +12,15 @@ def results_export_command(
     folder: Annotated[Path, typer.Argument(help="Folder to write results/MODEL/REVISION/TASK.json into.")],
     output: Output = Path("leaderboards"),
     tasks_dir: TasksDir = None,
+    own_tasks: Annotated[
+        bool, typer.Option("--own-tasks", help="Also tasks that mteb has not, under their own names.")
+    ] = False,
 ) -> None:
     """Write stored results as the tree of mteb's public results repository."""
     from mixbench.experiments.interchange import export_results
     from mixbench.experiments.progress import say
 
-    for path in export_results(folder, output, tasks_dir, say=say):
+    for path in export_results(folder, output, tasks_dir, own_tasks=own_tasks, say=say):
         typer.echo(path)
 
 

@@ -26,16 +26,25 @@ from mixbench.tasks import Task, find_tasks
 
 
 def export_results(
-    folder: Path, output: Path, tasks_dir: Path | None, *, say: Callable[[str], None]
+    folder: Path,
+    output: Path,
+    tasks_dir: Path | None,
+    *,
+    own_tasks: bool = False,
+    say: Callable[[str], None],
 ) -> list[Path]:
     """Write the stored results below `output` as mteb's results repository has them; return the files.
 
-    What mteb cannot hold is left out, and `say` is told why. Raises MixbenchError where nothing is left.
+    What mteb cannot hold is left out, and `say` is told why. `own_tasks` takes tasks that mteb has not under
+    their short names: mteb's readers open them, its public repository does not want them.
+
+    Raises:
+        MixbenchError: nothing is left to write.
     """
     tasks = find_tasks(tasks_dir)
     models: dict[tuple[str, str], ModelScores] = {}
     for result in find_results(_folder(output)):
-        problem = _why_not(result, tasks.get(result.task))
+        problem = _why_not(result, tasks.get(result.task), own_tasks)
         if problem:
             say(f"left out {result.place}: {problem}")
             continue
@@ -51,7 +60,9 @@ def export_results(
         )
         model.tasks.append(_task_scores(result, task))
     if not models:
-        raise MixbenchError(f"{output}: no result of a task that mteb has; nothing was written")
+        raise MixbenchError(
+            f"{output}: no result of a task that mteb has; nothing was written (--own-tasks takes the others)"
+        )
     return write_tree(folder, models.values())
 
 
@@ -60,7 +71,7 @@ def compare_with_mteb(paths: Sequence[Path], output: Path, tasks_dir: Path | Non
 
     `paths` are files, or folders of such files. Raises InputError for a file that is no result of mteb.
     """
-    names = {task.mteb: task.name for task in find_tasks(tasks_dir).values() if task.mteb}
+    names = {task.mteb or task.short_name: task.name for task in find_tasks(tasks_dir).values()}
     ours = {(mteb_name(each.model), each.task, each.split): each for each in _stored(output)}
     rows = []
     for path in _result_files(paths):
@@ -124,12 +135,16 @@ def export_data(
     return folder
 
 
-def _why_not(result: Result, task: Task | None) -> str:
+def _why_not(result: Result, task: Task | None, own_tasks: bool) -> str:
     """Return why mteb's form cannot hold a result, nothing where it can."""
-    if task is None or not task.mteb or task.parts:
-        return "mteb has no such task" if task is None or not task.mteb else "it is a mean over several tasks"
+    if task is None or not (task.mteb or own_tasks):
+        return "mteb has no such task"
+    if task.parts:
+        return "it is a mean over several tasks"
     if result.data_matches_task is False:
         return "its data is not what the task records"
+    if not task.mteb:
+        return ""
     split = task.hub_split or result.split
     if split not in splits_of(task.mteb):
         return f"mteb does not evaluate the split {split!r}"
@@ -140,7 +155,9 @@ def _task_scores(result: Result, task: Task) -> TaskScores:
     metrics = [metric for metric in METRICS if metric != "judged_at_10"]
     scores = {metric: result.scores.of(metric) for metric in metrics}
     return TaskScores(
-        task=task.mteb or "",
+        task=task.mteb or task.short_name,
+        own=not task.mteb,
+        dataset_revision="" if task.mteb else result.data_sha256,
         split=task.hub_split or result.split,
         scores={**scores, "main_score": result.main_score},
         seconds=result.costs.index_seconds + result.costs.search_seconds,

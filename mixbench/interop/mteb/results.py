@@ -6,6 +6,7 @@ FOLDER/results/<org>__<model>/<revision>/<Task>.json, model_meta.json and run_se
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ORGANISATION = "mixbench"
 class TaskScores:
     """One model's scores on one split of one task; `task` is mteb's name, or "NAME:SUBSET".
 
-    `scores` are by mteb's names of metrics, `main_score` among them.
+    `scores` are by mteb's names of metrics, `main_score` among them. `own` marks a task that mteb has not.
     """
 
     task: str
@@ -35,6 +36,7 @@ class TaskScores:
     date: str = ""
     """As 2026-01-31, empty where nobody says."""
     dataset_revision: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,14 @@ def read_task_scores(path: Path) -> list[TaskScores]:
 def _task_result(scored: TaskScores) -> TaskResult:
     name, _, subset = scored.task.partition(":")
     scores: dict[str, Any] = dict(scored.scores)
+    if scored.own:
+        return TaskResult(
+            dataset_revision=scored.dataset_revision,
+            task_name=name,
+            mteb_version=version("mteb"),
+            scores={scored.split: [{**scores, "hf_subset": "default", "languages": []}]},
+            evaluation_time=scored.seconds,
+        )
     result: TaskResult = TaskResult.from_task_results(
         mteb.get_task(name),
         {scored.split: {subset or "default": scores}},
