@@ -88,6 +88,13 @@ def test_eval_writes_results_and_prints_the_table_to_standard_output_alone(run: 
     assert (queries["query_ids"], queries["ndcg_at_10"]) == (["q1"], [1.0])
 
 
+def test_an_encoders_options_leave_no_trace_on_a_lexical_system(run: Run) -> None:
+    evaluate(run, "-m", "bm25", "-t", "tiny", "--precision", "int8", "--batch-size", "7", "--max-length", "9")
+    (result,) = find_results(Path("out"))
+    assert result.provenance.command == "mixbench eval -m bm25 -t zoo/tiny --data-dir DATA"
+    assert (result.provenance.device, result.provenance.seed) == ("cpu", 0)
+
+
 def test_a_foreign_run_is_evaluated_without_a_model(run: Run) -> None:
     Path("theirs.trec").write_text("q1 Q0 d2 1 3 them\nq1 Q0 d1 2 2 them\n")
     ended = evaluate(run, "-m", "run:theirs.trec", "-t", "zoo")

@@ -70,17 +70,17 @@ def run_evaluations(
                 say(f"kept {retriever.name} on {task.name}")
                 results.append(kept)
                 continue
+            # A system without weights runs on the processor, and none of an encoder's options touches it.
+            used = options if retriever.parameters else EncoderOptions(offline=options.offline)
             texts = sum(len(part.corpus) + len(part.queries) for part in data)
             with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
                 evaluation = evaluate(
                     retriever,
                     task,
                     data,
-                    command=eval_command(
-                        model, task.selector, options, local_data=data[0].source == "folder"
-                    ),
-                    device=options.device,
-                    seed=options.seed,
+                    command=eval_command(model, task.selector, used, local_data=data[0].source == "folder"),
+                    device=used.device,
+                    seed=used.seed,
                     advance=advance,
                 )
                 save_evaluation(places.output, evaluation, progress=say)
