@@ -9,14 +9,14 @@ Where the context is full, the last half of it (L // 2 tokens, the newest among 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 
 from mixbench.models.language_model import LanguageModel
-from mixbench.models.mixer import MaskedMixer
+from mixbench.models.mixer import Block, MaskedMixer
 from mixbench.models.sampling import Sampling, choose
 
 
@@ -37,6 +37,7 @@ class MixerReader:
         self.mixer = mixer
         config, weight = mixer.config, mixer.embedding.weight
         self.normed = [weight.new_zeros(config.context, config.width) for _ in mixer.blocks]
+        self.blocks = cast(list[Block], list(mixer.blocks))
         self.tokens = 0
 
     def restart(self) -> None:
@@ -45,7 +46,7 @@ class MixerReader:
     def read(self, ids: Sequence[int]) -> Tensor:
         first, last = self.tokens, self.tokens + len(ids)
         x_Nd = self.mixer.embedding(torch.tensor(ids, device=self.mixer.embedding.weight.device))
-        for block, normed_Ld in zip(self.mixer.blocks, self.normed, strict=True):
+        for block, normed_Ld in zip(self.blocks, self.normed, strict=True):
             normed_Ld[first:last] = block.token_norm(x_Nd)
             mixing = block.token_mixing
             rows_NT = mixing.weight[first:last, :last].tril(first)
@@ -79,7 +80,7 @@ def generate(model: LanguageModel, prompt: str, tokens: int, sampling: Sampling)
     The prompt is read as the start of a document, so an empty one will do.
     """
     tokenizer = model.tokenizer
-    end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    end = int(tokenizer.eos_token_id)
     ids = [end, *tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]]
     new: list[int] = []
     for token in continuation(model, ids, sampling):

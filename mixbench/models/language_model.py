@@ -112,7 +112,7 @@ class LanguageModel(nn.Module):
         return copy
 
     def files(self) -> dict[str, bytes]:
-        """Return what lies beside the encoder's files: the head's norm, since the embedding is the encoder's."""
+        """Return what lies beside the encoder's files: the norm of the head."""
         state = {name: value.contiguous() for name, value in self.head.norm.state_dict().items()}
         return {HEAD_FILE: save(state)}
 

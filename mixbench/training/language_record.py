@@ -99,7 +99,7 @@ def _card(name: str, record: Mapping[str, Any]) -> str:
         f"Seed {record['seed']}; {record['steps']} of {record['planned_steps']} steps{stop};"
         f" {record['tokens_seen']} tokens seen of {record['unique_tokens']} ({record['epochs']:g} epochs) at"
         f" {record['tokens_per_second']} a second on {record['device']} in {record['precision']}.\n",
-        f"Loss on held-out text ({record['held_out_tokens']} tokens): {loss:.4f} nats a token at step {step}.\n",
+        f"Loss held out ({record['held_out_tokens']} tokens): {loss:.4f} nats a token, step {step}.\n",
         f"Versions: {versions}.\n",
         "![Loss by step](loss.svg)\n",
         f"The whole record is in `{RECORD_FILE}`.\n",

@@ -98,7 +98,8 @@ def pretrain(
         precision="bf16" if run.bf16 else "fp32",
         base_weights_sha256=base_weights,
     )
-    files = {**language.files(), **language_files(output.name, origin, config, text, outcome)}
+    files: dict[str, str | bytes] = {**language.files()}
+    files |= language_files(output.name, origin, config, text, outcome)
     return workspace.publish_files(model, files, finished=not stopped)
 
 
@@ -119,7 +120,7 @@ class _Run:
         self.config, self.folder, self.report, self.device = config, folder, report, model.device
         self.states: Layer = language.states
         self.head: Layer = language.head
-        end = int(language.tokenizer.eos_token_id)  # type: ignore[arg-type]
+        end = int(language.tokenizer.eos_token_id)
         train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed)
         self.unique_tokens, self.held_tokens = len(train_N), len(held_N)
         self.windows = Windows(train_N, language.context, config.seed, self.device)
@@ -199,7 +200,7 @@ class _Run:
         """Return the mean loss of the held-out windows."""
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         with self._precision():
-            for ids_BW in self.held.split(self.config.batch_size):
+            for ids_BW in torch.split(self.held, self.config.batch_size):
                 total += next_token_loss(self.states, self.head, ids_BW).double() * len(ids_BW)
         return float(total) / len(self.held)
 

@@ -42,15 +42,16 @@ def cached_tokens(
     if not path.is_file():
         _write(path, _rows(sources, tokenizer, advance), "<u2" if len(tokenizer) <= 1 << 16 else "<u4")
     try:
-        return np.load(path, mmap_mode="r")
+        ids_N: np.ndarray[Any, Any] = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it and start again") from error
+    return ids_N
 
 
 def _rows(
     sources: Sequence[TextSource], tokenizer: PreTrainedTokenizerFast, advance: Callable[[int], None]
 ) -> Iterator[list[int]]:
-    end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    end = int(tokenizer.eos_token_id)
     for source in sources:
         for pieces in _batches(read_pieces(source)):
             texts = [piece.text for piece in pieces]
