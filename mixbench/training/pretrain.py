@@ -184,7 +184,10 @@ class _Run:
             if not value.isfinite().all():
                 self._diverged(f"weight {name!r} is not finite")
         if evaluate:
-            self.history.validation[self.history.step] = self.validation_loss()
+            loss = self.validation_loss()
+            if not math.isfinite(loss):
+                self._diverged(f"the loss on held-out text is {loss}")
+            self.history.validation[self.history.step] = loss
         save_checkpoint(self.folder, self.network, self.optimizer, self.history)
 
     def _diverged(self, what: str) -> None:
