@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError
-from mixbench.experiments.systems import read_training_sources
+from mixbench.experiments.lineage import read_training_sources
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model, model_folder, model_sha256
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer

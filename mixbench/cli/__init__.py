@@ -13,6 +13,7 @@ import typer
 from mixbench.cli.bench import bench_bm25_command
 from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
+from mixbench.cli.language import generate_command, pretrain_command
 from mixbench.cli.looking import (
     list_models_command,
     list_results_command,
@@ -27,6 +28,8 @@ from mixbench.errors import MixbenchError
 VERBS: dict[str, Callable[..., Any]] = {
     "eval": eval_command,
     "train-retriever": train_retriever_command,
+    "pretrain": pretrain_command,
+    "generate": generate_command,
     "leaderboard": leaderboard_command,
     "search": search_command,
     "train-tokenizer": train_tokenizer_command,

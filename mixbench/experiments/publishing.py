@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from mixbench.errors import InputError
+from mixbench.experiments.lineage import read_training_sources
 from mixbench.experiments.published_card import published_card
-from mixbench.experiments.systems import read_training_sources
 from mixbench.files import write_atomic
 from mixbench.models import PRESETS
 

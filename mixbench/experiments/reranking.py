@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixbench.errors import InputError
-from mixbench.experiments.systems import EncoderOptions, open_system, read_training_sources
+from mixbench.experiments.lineage import read_training_sources
+from mixbench.experiments.systems import EncoderOptions, open_system
 from mixbench.retrievers import Retriever
 from mixbench.retrievers.rerank import Reranked, Scorer
 

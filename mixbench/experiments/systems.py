@@ -17,7 +17,6 @@ sum:A=0.3,B=0.7, tuned:A,B      the weighted sum, weights given or learned on th
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mixbench.errors import CheckpointError, InputError, MixbenchError, UnknownName
+from mixbench.experiments.lineage import read_training
 from mixbench.files import sha256_file
 from mixbench.models import PRESETS
 from mixbench.retrievers import Retriever
@@ -173,31 +173,12 @@ def minilm_folder() -> Path:
     return weights.parent
 
 
-def read_training_sources(folder: Path) -> tuple[str, ...] | None:
-    """Return what a model folder's own record says it was trained on; None where it has no record."""
-    return _read_training(folder)[0]
-
-
-def _read_training(folder: Path) -> tuple[tuple[str, ...] | None, str | None]:
-    """Return the training sources and the command that a model folder's own record states."""
-    record = folder / "mixbench.json"
-    if not record.is_file():
-        return None, None
-    try:
-        stated = json.loads(record.read_text())
-        return tuple(stated["training_sources"]), stated.get("command") or None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{record}: no training record can be read here ({error}); train again"
-        ) from error
-
-
 def _open_folder(
     folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
 ) -> Retriever:
     from mixbench.models.load import load_model, model_sha256
 
-    own_sources, command = _read_training(folder)
+    own_sources, command = read_training(folder)
     retriever = _dense(
         load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit),
         name,

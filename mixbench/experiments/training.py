@@ -10,8 +10,7 @@ from rich.console import Console
 from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
-from mixbench.experiments.commands import command_line
-from mixbench.experiments.systems import read_training_sources
+from mixbench.experiments.lineage import command_line, read_training_sources
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig

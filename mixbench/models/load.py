@@ -114,14 +114,14 @@ def model_folder(name_or_path: str | Path, *, revision: str | None = None, offli
 def model_sha256(folder: Path) -> str:
     """Return one SHA-256 over the files of a model folder that decide its embeddings.
 
-    Cards, records of training and optimiser states do not enter.
+    Cards, records of training, optimiser states and heads of language models do not enter.
     """
     kept = [
         path
         for path in folder.rglob("*")
         if path.is_file()
         and path.suffix in {".json", ".safetensors", ".txt", ".model", ".bin"}
-        and path.relative_to(folder).parts[0] not in {"checkpoints", "mixbench.json"}
+        and path.relative_to(folder).parts[0] not in {"checkpoints", "mixbench.json", "head.safetensors"}
     ]
     if not kept:
         raise CheckpointError(f"{folder}: holds no model files")

@@ -82,7 +82,7 @@ def make_record(
         "dev": [{"name": pairs.name, "pairs": len(pairs), "sha256": pairs.sha256} for pairs in dev],
         "config": asdict(config),
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": package_versions(),
         "device": outcome.device,
         "precision": outcome.precision,
         "base_weights_sha256": outcome.base_weights_sha256,
@@ -95,7 +95,7 @@ def make_record(
         "seconds": round(outcome.seconds, 1),
         "pairs_per_second": round(outcome.timed_examples / max(outcome.seconds, 1e-3), 1),
         "dev_ndcg_at_10": [[step, round(score, 5)] for step, score in sorted(outcome.dev_scores.items())],
-        "loss": _curve(outcome.losses),
+        "loss": thinned(outcome.losses),
     }
 
 
@@ -117,7 +117,8 @@ def _source(source: PairSource) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that training runs on; empty for one not there."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -127,7 +128,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _curve(points: Sequence[tuple[int, float]]) -> list[list[float]]:
+def thinned(points: Sequence[tuple[int, float]]) -> list[list[float]]:
     """Return at most `CURVE_POINTS` points, first and last among them."""
     last = len(points) - 1
     kept = range(last + 1) if last < CURVE_POINTS else _spread(last, CURVE_POINTS)

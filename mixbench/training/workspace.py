@@ -72,13 +72,20 @@ class Workspace:
 
     def publish(self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool) -> Path:
         """Put model, record and card in place of the output; drop the checkpoints if the run is finished."""
+        card = model_card(self.output.name, record)
+        return self.publish_files(model, {RECORD_FILE: render_record(record), "README.md": card}, finished)
+
+    def publish_files(
+        self, model: SentenceTransformer, files: Mapping[str, str | bytes], finished: bool
+    ) -> Path:
+        """Put model and `files`, by name, in place of the output; drop the checkpoints if finished."""
         model.model_card_data.model_name = self.output.name
         staged, replaced = self.folder / "staged", self.folder / "replaced"
         for folder in (staged, replaced):
             shutil.rmtree(folder, ignore_errors=True)
         model.save_pretrained(str(staged), create_model_card=False)
-        write_atomic(staged / RECORD_FILE, render_record(record))
-        write_atomic(staged / "README.md", model_card(self.output.name, record))
+        for name, content in files.items():
+            write_atomic(staged / name, content)
         if self.output.exists():
             self.output.rename(replaced)
         staged.rename(self.output)

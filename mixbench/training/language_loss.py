@@ -1,0 +1,35 @@
+"""The loss of predicting each next token, without logits of a whole batch in memory."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+ROWS = 4096
+"""Tokens whose logits are held at once: 256 MiB in float32 for 16,384 of vocabulary."""
+
+Layer = Callable[[Tensor], Tensor]
+
+
+def next_token_loss(states: Layer, head: Layer, ids_BW: Tensor, rows: int = ROWS) -> Tensor:
+    """Return the mean cross-entropy, in nats, of the ids (B, T + 1) from the second on.
+
+    `states` goes from ids (B, T) to (B, T, d), `head` on to logits (..., V). The logits of `rows` tokens are
+    held at once, and worked out again for the gradient.
+    """
+    targets_N = ids_BW[:, 1:].flatten()
+    states_Nd = states(ids_BW[:, :-1]).flatten(0, 1)
+    total = states_Nd.new_zeros((), dtype=torch.float32)
+    for first in range(0, len(targets_N), rows):
+        part = slice(first, first + rows)
+        # The head draws no random numbers, so none need be kept for the second time.
+        total = total + checkpoint(
+            _summed, head, states_Nd[part], targets_N[part], use_reentrant=False, preserve_rng_state=False
+        )
+    return total / len(targets_N)
+
+
+def _summed(head: Layer, states_Nd: Tensor, targets_N: Tensor) -> Tensor:
+    return cross_entropy(head(states_Nd).float(), targets_N, reduction="sum")

@@ -1,0 +1,42 @@
+"""Tiny language models and a text for them, for tests of pretraining and generation."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from mixbench.models.build import build_mixer_encoder, build_transformer_encoder
+from mixbench.models.language_model import LanguageModel
+from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+
+CONTEXT = 16
+DOCUMENTS = [
+    f"the {colour} {thing} is a {thing} that is {colour}, and number {number} of all things."
+    for number, (colour, thing) in enumerate(
+        (colour, thing)
+        for colour in ["red", "green", "blue", "black", "white"]
+        for thing in ["cat", "dog", "house", "boat", "tree", "wing"]
+    )
+]
+
+
+def write_text(path: Path, mark: str = "\n<|endoftext|>\n") -> Path:
+    path.write_text(mark.join(DOCUMENTS))
+    return path
+
+
+def tiny_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    save_tokenizer(train_tokenizer(2 * DOCUMENTS, 400), folder / "tiny-tokenizer.json")
+    return load_tokenizer(folder / "tiny-tokenizer.json")
+
+
+def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0):
+    """Return a mixer of alignment `kind`, or a "twin", or a "bi-twin"."""
+    if kind in ("left", "right"):
+        sizes = {"width": 32, "depth": 2, "context": CONTEXT, "alignment": kind}
+        return build_mixer_encoder(sizes, tokenizer, seed)
+    sizes = {"width": 64, "depth": 2, "context": CONTEXT, "feedforward": 64, "causal": kind == "twin"}
+    return build_transformer_encoder(sizes, tokenizer, seed)
+
+
+def tiny_language(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0) -> LanguageModel:
+    return LanguageModel(tiny_encoder(tokenizer, kind, seed))
