@@ -4,6 +4,7 @@ The defaults of the variants are the plain mixer, and are not stored: so a folde
 they were there, and one written now, have the same bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,9 @@ HEAD_WIDTH = 64
 """Channels of an attention head."""
 VARIANTS = {"groups": 1, "heads": 0, "kernel": 1, "causal": True, "attention_every": 0, "mixing": "tokens"}
 """The fields that choose a variant, and the value that leaves each out."""
+
+
+POOLINGS = ("lasttoken", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,3 +108,23 @@ class MixerConfig:
             raise ValueError(
                 f"attention_every needs a width that is a multiple of {HEAD_WIDTH}, not {self.width!r}"
             )
+
+
+def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig, str]:
+    """Return the configuration and the pooling of a mixer.
+
+    Args:
+        sizes: fields of `MixerConfig` but the vocabulary, and `pooling`, "lasttoken" where that is left out.
+        vocabulary: tokens of its tokenizer.
+
+    Raises:
+        ValueError: the fields contradict each other or the pooling.
+    """
+    fields = {"pooling": POOLINGS[0], **sizes}
+    pooling = fields.pop("pooling")
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be 'lasttoken' or 'mean', not {pooling!r}")
+    config = MixerConfig(vocabulary=vocabulary, **fields)
+    if config.mixing == "none" and pooling == "lasttoken":
+        raise ValueError("mixing='none' needs pooling='mean': every text has the same last token")
+    return config, pooling
