@@ -1,12 +1,12 @@
 """Small models of each kind, and their exported folders, for the tests of what is exported."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from mixbench.experiments.publishing import run_export
-from mixbench.models.build import build_mixer_encoder, build_transformer_encoder
+from mixbench.models.build import build_mixer_encoder, build_static_encoder, build_transformer_encoder
 from mixbench.models.load import model_folder
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
@@ -18,7 +18,14 @@ TEXTS = [
     "Ünïcode 混合 😀",
     *((30 * SENTENCE)[: 6 * size**2] for size in range(1, 17)),
 ]
-MIXERS, TWINS = ["shipped", "left"], ["twin", "bi-twin"]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "groups": {"groups": 4},
+    "heads": {"heads": 4, "causal": False},
+    "kernel": {"kernel": 3},
+    "hybrid": {"attention_every": 2},
+    "identity": {"mixing": "none"},
+}
+MIXERS, TWINS = ["shipped", "left", *VARIANTS], ["twin", "bi-twin", "static"]
 MODELS = [*MIXERS, *TWINS]
 
 
@@ -34,6 +41,11 @@ def build(folder: Path) -> dict[str, Path]:
     for name, causal in (("twin", True), ("bi-twin", False)):
         twin = build_transformer_encoder({**sizes, "feedforward": 48, "causal": causal}, tokenizer, seed=1)
         twin.save(str(folder / name), create_model_card=False)
+    for name, variant in VARIANTS.items():
+        mixer = build_mixer_encoder({**sizes, "depth": 2, **variant}, tokenizer, seed=1, pooling="mean")
+        mixer.save(str(folder / name), create_model_card=False)
+    static = build_static_encoder(16, tokenizer, seed=1)
+    static.save(str(folder / "static"), create_model_card=False)
     return {"shipped": model_folder("mixer-tiny"), **{name: folder / name for name in MODELS[1:]}}
 
 

@@ -76,6 +76,65 @@ def test_training_on_more_tokens_than_the_context_is_one_line(run: Run, tmp_path
     refused(run("train-retriever", "tiny", "--pairs", "../p.jsonl", "-o", "out", *options), "9999")
 
 
+@pytest.mark.parametrize(
+    ("base", "settings", "recorded"),
+    [
+        ("tiny", ["pooling=mean", "groups=4", "depth=1"], "tiny[depth=1,groups=4,pooling=mean]"),
+        ("tiny-identity", ["depth=1"], "tiny-identity[depth=1]"),
+        ("tiny", ["causal=false", "depth=1"], "tiny[causal=false,depth=1]"),
+        ("tiny-static", [], "tiny-static"),
+    ],
+)
+def test_a_variant_is_trained_recorded_and_evaluated(
+    run: Run, tmp_path: Path, base: str, settings: list[str], recorded: str
+) -> None:
+    pairs = write_pairs(tmp_path / "things.jsonl")
+    options = ("--batch-size", 8, "--max-steps", 2, "--dev-pairs", 2)
+    changes = [part for setting in settings for part in ("--set", setting)]
+    ended = run("train-retriever", base, *changes, "--pairs", pairs, "-o", "model", *options)
+    assert (ended.status, ended.out) == (0, "model\n"), ended.err
+    record = json.loads(Path("model/mixbench.json").read_text())
+    assert (record["base"], record["steps"]) == (recorded, 2)
+    config = Path("model/mixer_config.json")
+    stated = json.loads(config.read_text()) if config.is_file() else {}
+    pooling = Path("model/1_Pooling/config.json")
+    for setting in settings:
+        field, _, value = setting.partition("=")
+        where = json.loads(pooling.read_text())["pooling_mode"] if field == "pooling" else stated[field]
+        assert str(where).lower() == value
+    ended = evaluate(run, "-m", "model", "-t", "zoo")
+    assert ended.status == 0, ended.err
+    (result,) = find_results(Path("out"))
+    assert result.model == "model"
+
+
+@pytest.mark.parametrize(
+    ("base", "options", "message"),
+    [
+        ("tiny", ["--set", "groups"], "--set 'groups': give FIELD=VALUE, as in groups=8"),
+        ("tiny", ["--set", "groops=8"], "a mixer has no field 'groops'; known: width, depth, context,"),
+        ("tiny", ["--set", "vocabulary=8"], "a mixer has no field 'vocabulary'"),
+        ("tiny", ["--set", "groups=x"], "--set 'groups=x': 'x' is no whole number"),
+        ("tiny", ["--set", "causal=no"], "--set 'causal=no': 'no' is none of true, false"),
+        ("tiny", ["--set", "pooling=max"], "'max' is none of lasttoken, mean"),
+        ("tiny", ["--set", "groups=4", "--set", "groups=8"], "'groups' is set twice"),
+        ("tiny", ["--set", "groups=7"], "--set on preset 'tiny': groups must divide the width, 256"),
+        ("tiny-identity", ["--set", "pooling=lasttoken"], "every text has the same last token"),
+        ("tiny-twin", ["--set", "groups=4"], "--set changes mixer presets, and 'tiny-twin' is none"),
+        ("mixer-tiny", ["--set", "groups=4"], "--set changes mixer presets, and 'mixer-tiny' is none"),
+        ("tiny-static", ["--shrink"], "--shrink stores the weights of mixers, and 'tiny-static' is none"),
+        ("tiny-static", ["--max-length", "9"], "StaticEmbedding always reads whole texts"),
+        ("tiny-static", ["--mini-batch-size", "4"], "StaticEmbedding takes none"),
+    ],
+)
+def test_a_setting_that_a_model_cannot_have_is_one_line_and_nothing_is_written(
+    run: Run, tmp_path: Path, base: str, options: list[str], message: str
+) -> None:
+    write_pairs(tmp_path / "p.jsonl")
+    refused(run("train-retriever", base, *options, "--pairs", "../p.jsonl", "-o", "out"), message)
+    assert list(Path().iterdir()) == []
+
+
 def test_a_licence_of_no_source_is_refused(run: Run, tmp_path: Path) -> None:
     write_pairs(tmp_path / "p.jsonl")
     options = ("--max-steps", 1, "--batch-size", 8, "--dev-pairs", 0, "--licence", "q=MIT")

@@ -35,7 +35,7 @@ def plain(language, ids, count: int) -> list[int]:
     return new
 
 
-@pytest.mark.parametrize("kind", ["left", "right", "twin"])
+@pytest.mark.parametrize("kind", ["left", "right", "groups", "twin"])
 @pytest.mark.parametrize("prompt", [1, CONTEXT - 1, CONTEXT, CONTEXT + 5])
 def test_generated_tokens_are_those_of_whole_passes_within_the_context_and_beyond(
     tokenizer, kind, prompt
@@ -47,6 +47,11 @@ def test_generated_tokens_are_those_of_whole_passes_within_the_context_and_beyon
     found = list(islice(continuation(language, ids, Sampling(temperature=0)), count))
     assert found == plain(language, ids, count)
     assert len(set(found)) > 3
+
+
+def test_an_unmasked_mixer_cannot_predict_what_it_sees(tokenizer) -> None:
+    with pytest.raises(InputError, match="does not look back only"):
+        tiny_language(tokenizer, "unmasked")
 
 
 def test_the_cache_of_a_mixer_gives_the_states_of_a_full_pass(tokenizer) -> None:

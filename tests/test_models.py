@@ -1,6 +1,7 @@
 """Masked mixers and their opponents: sizes, the mask, padding, alignment, files."""
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import CheckpointError, UnknownName
-from mixbench.models import MIXERS, OPPONENTS, PRESETS, build_model
+from mixbench.models import MIXERS, OPPONENTS, PRESETS, STATIC, VARIANTS, build_model
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model, model_sha256
 from mixbench.models.mixer import MaskedMixer, MixerConfig, TokenMixing
@@ -47,6 +48,16 @@ SIZES = {
     "small-twin": (25_731_584, 17_342_976),
     "small-wide-twin": (41_951_744, 33_563_136),
     "small-bi-twin": (25_731_584, 17_342_976),
+    "tiny-grouped": (8_406_016, 4_211_712),
+    "tiny-identity": (6_298_624, 2_104_320),
+    "small-grouped": (29_413_376, 21_024_768),
+    "small-heads": (31_502_336, 23_113_728),
+    "small-kernel": (27_301_888, 18_913_280),
+    "small-unmasked": (25_729_024, 17_340_416),
+    "small-transfixer": (27_694_592, 19_305_984),
+    "small-identity": (25_194_496, 16_805_888),
+    "tiny-static": (4_194_304, 0),
+    "small-static": (8_388_608, 0),
     "base": (72_440_832, 59_857_920),
     "base-twin": (72_321_792, 59_738_880),
     "base-wide-twin": (125_848_320, 113_265_408),
@@ -83,7 +94,9 @@ def random_ids(model: SentenceTransformer, rows: int, tokens: int, seed: int = 0
 def count(model: SentenceTransformer) -> tuple[int, int]:
     """Return the parameters of a model, all and without the token embedding."""
     total = sum(parameter.numel() for parameter in model.parameters())
-    (embedding,) = (module for module in model.modules() if isinstance(module, nn.Embedding))
+    (embedding,) = (
+        module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    )
     return total, total - embedding.weight.numel()
 
 
@@ -100,7 +113,7 @@ def later_tokens_change(model: SentenceTransformer, tokens: int = CONTEXT, keep:
 
 
 def test_the_table_of_sizes_has_every_preset() -> None:
-    assert set(SIZES) == set(PRESETS) == {*MIXERS, *OPPONENTS}
+    assert set(SIZES) == set(PRESETS) == {*MIXERS, *VARIANTS, *STATIC, *OPPONENTS}
 
 
 @pytest.mark.parametrize(
@@ -114,9 +127,10 @@ def test_the_table_of_sizes_has_every_preset() -> None:
 def test_a_preset_has_exactly_the_parameters_of_the_table(preset: str) -> None:
     model = build_model(preset)
     assert count(model) == SIZES[preset]
-    assert len(model.tokenizer) == 16_384
-    assert model.max_seq_length == {**MIXERS, **OPPONENTS}[preset]["context"]
-    assert model.get_embedding_dimension() == {**MIXERS, **OPPONENTS}[preset]["width"]
+    assert len(model.tokenizer.get_vocab()) == 16_384
+    shape = {**MIXERS, **VARIANTS, **STATIC, **OPPONENTS}[preset]
+    assert model.max_seq_length == shape.get("context", math.inf)
+    assert model.get_embedding_dimension() == shape["width"]
 
 
 @pytest.mark.parametrize("preset", MIXERS)
@@ -150,7 +164,7 @@ def test_twins_have_the_mixers_shape_and_its_parameters_within_five_percent(mixe
 
 
 def test_twins_read_the_mixers_tokens_and_pool_as_they_say() -> None:
-    models = {preset: build_model(preset) for preset in SIZES if preset.startswith("tiny")}
+    models = {preset: build_model(preset) for preset in ["tiny", *OPPONENTS] if preset.startswith("tiny")}
     expected = models["tiny"].tokenizer(TEXTS)["input_ids"]
     for model in models.values():
         assert model.preprocess(TEXTS)["attention_mask"].sum(1).tolist() == [len(row) for row in expected]

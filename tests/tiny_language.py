@@ -30,7 +30,11 @@ def tiny_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0):
-    """Return a mixer of alignment `kind`, or a "twin", or a "bi-twin"."""
+    """Return a mixer of alignment `kind`, one with "groups" or "unmasked", a "twin" or a "bi-twin"."""
+    variants = {"groups": {"groups": 4}, "unmasked": {"causal": False}}
+    if kind in variants:
+        sizes = {"width": 32, "depth": 2, "context": CONTEXT, **variants[kind]}
+        return build_mixer_encoder(sizes, tokenizer, seed)
     if kind in ("left", "right"):
         sizes = {"width": 32, "depth": 2, "context": CONTEXT, "alignment": kind}
         return build_mixer_encoder(sizes, tokenizer, seed)

@@ -13,6 +13,10 @@ def train_retriever_command(
         str, typer.Argument(help="Preset (tiny, small, base, tiny-twin, ...), mixer-tiny or a model folder.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the trained model to.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE in place of a mixer preset's own, as groups=8; repeatable."),
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +97,8 @@ def train_retriever_command(
     )
     folder = run_training(
         base, sources, config, output,
-        device=device, model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
+        device=device, settings=settings or (), model_licence=model_licence, shrink=shrink,
+        resume=resume, overwrite=overwrite,
     )  # fmt: skip
     typer.echo(folder)
 

@@ -8,7 +8,7 @@ from mixbench.data.load import locate
 from mixbench.errors import InputError, MissingData
 from mixbench.experiments.evaluating import Places
 from mixbench.experiments.systems import names_table
-from mixbench.models import MIXERS, OPPONENTS
+from mixbench.models import MIXERS, OPPONENTS, STATIC, VARIANTS
 from mixbench.results import METRICS, find_results
 from mixbench.tasks import find_tasks
 
@@ -41,11 +41,16 @@ def list_tasks(places: Places) -> Rows:
 def list_models() -> Rows:
     """Return what `-m` takes, and the shape of each preset."""
     rows: Rows = [{"model": name, "what": text} for name, text in names_table()]
-    shapes: Mapping[str, Mapping[str, Any]] = {**MIXERS, **OPPONENTS}
-    for name, shape in shapes.items():
-        kind = "masked mixer" if name in MIXERS else "transformer"
-        sizes = f"width {shape['width']}, depth {shape['depth']}, context {shape['context']}"
-        rows.append({"model": name, "what": f"{kind}, {sizes}; untrained"})
+    kinds: dict[str, Mapping[str, Mapping[str, Any]]] = {
+        "masked mixer": MIXERS | VARIANTS,
+        "mean of token embeddings": STATIC,
+        "transformer": OPPONENTS,
+    }
+    for kind, presets in kinds.items():
+        for name, shape in presets.items():
+            told = MIXERS["tiny"] if kind == "transformer" else shape
+            sizes = ", ".join(f"{key} {value}" for key, value in shape.items() if key in told)
+            rows.append({"model": name, "what": f"{kind}, {sizes}; untrained"})
     return rows
 
 

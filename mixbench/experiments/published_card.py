@@ -46,8 +46,10 @@ def published_card(
 
 def _shape(model: "SentenceTransformer") -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    length = model.max_seq_length
+    reads = f"at most {length} tokens of a text" if isinstance(length, int) else "the whole of a text"
     return (
-        f"It has {parameters:,} parameters, reads at most {model.max_seq_length} tokens of a text and gives "
+        f"It has {parameters:,} parameters, reads {reads} and gives "
         f"embeddings of dimension {model.get_embedding_dimension()}, compared by {model.similarity_fn_name}."
     )
 

@@ -11,6 +11,7 @@ from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
 from mixbench.experiments.lineage import command_line, read_training_sources
+from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig
@@ -42,22 +43,27 @@ def run_training(
     output: Path,
     *,
     device: str,
+    settings: Sequence[str] = (),
     model_licence: str = "",
     shrink: bool = False,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Train preset or model folder `base` on `pairs` and write the folder `output`."""
+    """Train preset or model folder `base` on `pairs` and write the folder `output`.
+
+    `settings` are "FIELD=VALUE" in place of what a mixer preset has.
+    """
     from mixbench.models import build_model
     from mixbench.models.load import load_model, model_folder, model_sha256, place
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import Origin, train_retriever
 
     command = command_line(sys.argv[1:])
+    changes = read_changes(base, settings)
     sources, dev = read_sources(pairs, config.seed)
     if base in PRESETS:
-        origin = Origin(base=base, command=command, licence=model_licence)
-        model = place(build_model(base, seed=config.seed), device)
+        origin = Origin(base=changed_name(base, changes), command=command, licence=model_licence)
+        model = place(build_model(base, seed=config.seed, changes=changes), device)
     else:
         folder = model_folder(base)
         model = load_model(base, device=device)
@@ -69,6 +75,8 @@ def run_training(
             inherited=inherited,
             licence=model_licence,
         )
+    if shrink:
+        check_shrinkable(model, base)
     train_retriever(
         model, sources, config, output, origin=origin, dev=dev, resume=resume, overwrite=overwrite
     )

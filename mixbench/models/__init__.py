@@ -1,10 +1,14 @@
 """Encoders by preset: masked mixers, and the transformers that they are compared with.
 
+`grouped`, `heads`, `kernel`, `unmasked` and `transfixer` are variants of a mixer's token mixing. `identity`
+has none and `static` is the mean of its tokens' embeddings: controls, which show what mixing is worth.
+
 `twin` has the mixer's width and depth and, through a narrower feedforward, its non-embedding parameters
 within 5 %; `wide-twin` keeps the full feedforward and has more; `bi-twin` is the twin with attention in both
 directions and mean pooling. The tables are data: sizes in channels, layers and tokens.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import UnknownName
@@ -18,6 +22,21 @@ MIXERS: dict[str, dict[str, int]] = {
     "small": {"width": 512, "depth": 8, "context": 256},
     "base": {"width": 768, "depth": 12, "context": 512},
 }
+CONTROL = {"mixing": "none", "pooling": "mean"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "tiny-grouped": {**MIXERS["tiny"], "groups": 8},
+    "tiny-identity": {**MIXERS["tiny"], **CONTROL},
+    "small-grouped": {**MIXERS["small"], "groups": 8},
+    "small-heads": {**MIXERS["small"], "heads": 4},
+    "small-kernel": {**MIXERS["small"], "kernel": 4},
+    "small-unmasked": {**MIXERS["small"], "causal": False, "pooling": "mean"},
+    "small-transfixer": {**MIXERS["small"], "attention_every": 4},
+    "small-identity": {**MIXERS["small"], **CONTROL},
+}
+STATIC: dict[str, dict[str, int]] = {
+    "tiny-static": {"width": MIXERS["tiny"]["width"]},
+    "small-static": {"width": MIXERS["small"]["width"]},
+}
 OPPONENTS: dict[str, dict[str, Any]] = {
     "tiny-twin": {**MIXERS["tiny"], "feedforward": 424},
     "tiny-wide-twin": {**MIXERS["tiny"], "feedforward": 1024},
@@ -29,27 +48,37 @@ OPPONENTS: dict[str, dict[str, Any]] = {
     "base-wide-twin": {**MIXERS["base"], "feedforward": 3072},
     "base-bi-twin": {**MIXERS["base"], "feedforward": 1136, "causal": False},
 }
-PRESETS = (*MIXERS, *OPPONENTS)
+PRESETS = (*MIXERS, *VARIANTS, *STATIC, *OPPONENTS)
 
 
 def build_model(
-    preset: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0
+    preset: str,
+    tokenizer: "PreTrainedTokenizerFast | None" = None,
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
 ) -> "SentenceTransformer":
     """Return an untrained encoder with unit-length embeddings; the same seed gives the same weights.
 
     Args:
         preset: one of `PRESETS`.
         tokenizer: the shipped one unless given.
+        changes: fields of `MixerConfig`, and `pooling`, in place of a mixer preset's own.
 
     Raises:
         UnknownName: there is no such preset.
+        ValueError: `changes` that contradict each other, or of a preset that is no mixer.
     """
     if preset not in PRESETS:
         raise UnknownName.of("preset", preset, PRESETS)
-    from mixbench.models.build import build_mixer_encoder, build_transformer_encoder
+    from mixbench.models.build import build_mixer_encoder, build_static_encoder, build_transformer_encoder
     from mixbench.models.tokenizer import load_tokenizer
 
     tokenizer = tokenizer or load_tokenizer()
-    if preset in MIXERS:
-        return build_mixer_encoder(MIXERS[preset], tokenizer, seed)
+    mixer = MIXERS.get(preset) or VARIANTS.get(preset)
+    if mixer is not None:
+        return build_mixer_encoder({**mixer, **(changes or {})}, tokenizer, seed)
+    if changes:
+        raise ValueError(f"preset {preset!r} is no mixer: nothing of it can be changed")
+    if preset in STATIC:
+        return build_static_encoder(STATIC[preset]["width"], tokenizer, seed)
     return build_transformer_encoder(OPPONENTS[preset], tokenizer, seed)

@@ -1,22 +1,21 @@
 """Text from a language model, one token after another.
 
-A mixer reads each token once: the normed states that token mixing needs of the tokens before are kept, a row
-a token and layer, and only the new rows of each product are worked out. That needs every token to stay where
-it is, so mixers generate left-aligned, whatever alignment retrieval uses. Transformers read the whole window
-again for each token.
+A plain mixer reads each token once: the normed states that token mixing needs of the tokens before are kept,
+a row a token and layer, and only the new rows of each product are worked out. That needs every token to stay
+where it is, so mixers generate left-aligned, whatever alignment retrieval uses. Transformers and variants of
+the mixer read the whole window again for each token.
 
 Where the context is full, the last half of it (L // 2 tokens, the newest among them) becomes the new window.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
-from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 
-from mixbench.models.language_model import LanguageModel
-from mixbench.models.mixer import Block, MaskedMixer
+from mixbench.models.language_model import LanguageModel, TokenStates
+from mixbench.models.mixer import Block, MaskedMixer, TokenMixing
 from mixbench.models.sampling import Sampling, choose
 
 
@@ -31,13 +30,20 @@ class Reader(Protocol):
 
 
 class MixerReader:
-    """A left-aligned mixer that keeps, for each layer, the normed states (L, d) of the tokens so far."""
+    """A plain left-aligned mixer; keeps, for each layer, the normed states (L, d) of the tokens so far."""
+
+    @staticmethod
+    def can_read(network: object) -> bool:
+        """Return whether `network` is a mixer each of whose blocks mixes tokens by one matrix."""
+        return isinstance(network, MaskedMixer) and all(
+            isinstance(block, Block) and type(block.token_mixing) is TokenMixing for block in network.blocks
+        )
 
     def __init__(self, mixer: MaskedMixer) -> None:
         self.mixer = mixer
         config, weight = mixer.config, mixer.embedding.weight
         self.normed = [weight.new_zeros(config.context, config.width) for _ in mixer.blocks]
-        self.blocks = cast(list[Block], list(mixer.blocks))
+        self.blocks = [block for block in mixer.blocks if isinstance(block, Block)]
         self.tokens = 0
 
     def restart(self) -> None:
@@ -49,6 +55,7 @@ class MixerReader:
         for block, normed_Ld in zip(self.blocks, self.normed, strict=True):
             normed_Ld[first:last] = block.token_norm(x_Nd)
             mixing = block.token_mixing
+            assert isinstance(mixing, TokenMixing)
             rows_NT = mixing.weight[first:last, :last].tril(first)
             x_Nd = x_Nd + rows_NT @ normed_Ld[:last] + mixing.bias[first:last, None]
             x_Nd = x_Nd + block.channel_mixing(block.channel_norm(x_Nd))
@@ -58,10 +65,10 @@ class MixerReader:
 
 
 class WholeReader:
-    """A causal transformer that reads its whole window again."""
+    """Any causal network, which reads its whole window again."""
 
-    def __init__(self, network: Transformer) -> None:
-        self.network = network
+    def __init__(self, states: TokenStates) -> None:
+        self.states = states
         self.ids: list[int] = []
 
     def restart(self) -> None:
@@ -69,8 +76,8 @@ class WholeReader:
 
     def read(self, ids: Sequence[int]) -> Tensor:
         self.ids += ids
-        ids_1T = torch.tensor([self.ids], device=self.network.auto_model.device)
-        state_d: Tensor = self.network.auto_model(input_ids=ids_1T, use_cache=False).last_hidden_state[0, -1]
+        device = next(self.states.parameters()).device
+        state_d: Tensor = self.states(torch.tensor([self.ids], device=device))[0, -1]
         return state_d
 
 
@@ -95,7 +102,9 @@ def continuation(model: LanguageModel, ids: Sequence[int], sampling: Sampling) -
     """Yield the tokens after `ids` (at least one), without end."""
     model.eval()
     network, generator = model.left_aligned(), torch.Generator().manual_seed(sampling.seed)
-    reader: Reader = MixerReader(network) if isinstance(network, MaskedMixer) else WholeReader(network)
+    reader: Reader = WholeReader(TokenStates(network))
+    if isinstance(network, MaskedMixer) and MixerReader.can_read(network):
+        reader = MixerReader(network)
     window, unread = list(ids), list(ids)
     while True:
         if len(window) > model.context:

@@ -77,7 +77,7 @@ class LanguageModel(nn.Module):
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
         network = model[0]
-        if isinstance(network, MaskedMixer):
+        if isinstance(network, MaskedMixer) and network.config.causal:
             embedding, self.context = network.embedding, network.config.context
         elif isinstance(network, Transformer) and network.auto_model.config.model_type in CAUSAL:
             embedding = network.auto_model.get_input_embeddings()

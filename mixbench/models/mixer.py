@@ -14,14 +14,15 @@ Three things differ from the original code, and none from the paper's mathematic
 - A text of T < L tokens uses a T x T corner of W: the first rows (alignment "left") or the last ones
   ("right", where the final token is always mixed by the last row).
 - Padding is zeroed before it is mixed, so that neither a batch's width nor its other texts change a state.
+
+That is the plain mixer. `token_mixing.py` has the variants that `MixerConfig` can choose in its place.
 """
 
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -31,7 +32,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import CheckpointError, MixbenchError
+from mixbench.models.mixer_config import MixerConfig
 from mixbench.models.storage import expand
+from mixbench.models.token_mixing import Attention, TokenMixing, token_mixing
 from mixbench.models.tokenizer import read_tokenizer, save_tokenizer
 
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "mixer_config.json", "model.safetensors", "tokenizer.json"
@@ -47,40 +50,10 @@ UNREADABLE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MixerConfig:
-    """Everything that fixes a mixer's shape and meaning; sizes in tokens and channels."""
-
-    width: int
-    depth: int
-    context: int
-    vocabulary: int
-    expansion: int = 4
-    alignment: Literal["left", "right"] = "right"
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "context", "vocabulary", "expansion"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.alignment not in ("left", "right"):
-            raise ValueError(f"alignment must be 'left' or 'right', not {self.alignment!r}")
-
-
-class TokenMixing(nn.Module):
-    """A causal convolution over tokens: each becomes a weighted sum of itself and those before it."""
-
-    def __init__(self, context: int, alignment: str) -> None:
-        super().__init__()
-        bound = context**-0.5
-        self.weight = nn.Parameter(torch.empty(context, context).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(context).uniform_(-bound, bound))
-        self.alignment = alignment
-
-    def forward(self, x_BTd: Tensor) -> Tensor:
-        tokens, context = x_BTd.shape[1], self.bias.shape[0]
-        rows = slice(0, tokens) if self.alignment == "left" else slice(context - tokens, context)
-        mixed_BTd: Tensor = self.weight[rows, rows].tril() @ x_BTd + self.bias[rows, None]
-        return mixed_BTd
+def channel_mixing(config: MixerConfig) -> nn.Sequential:
+    """Return the feedforward of a block: d -> expansion d -> GELU -> d."""
+    hidden = config.expansion * config.width
+    return nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
 
 
 class Block(nn.Module):
@@ -88,18 +61,47 @@ class Block(nn.Module):
 
     def __init__(self, config: MixerConfig) -> None:
         super().__init__()
-        hidden = config.expansion * config.width
         self.token_norm = nn.LayerNorm(config.width)
-        self.token_mixing = TokenMixing(config.context, config.alignment)
+        self.token_mixing = token_mixing(config)
         self.channel_norm = nn.LayerNorm(config.width)
-        self.channel_mixing = nn.Sequential(
-            nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width)
-        )
+        self.channel_mixing = channel_mixing(config)
 
     def forward(self, x_BTd: Tensor, text_BT1: Tensor) -> Tensor:
         x_BTd = x_BTd + self.token_mixing(self.token_norm(x_BTd) * text_BT1)
         mixed_BTd: Tensor = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
         return mixed_BTd
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention, then channel mixing: what every n-th block of a hybrid is."""
+
+    def __init__(self, config: MixerConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.attention = Attention(config.width, causal=config.causal)
+        self.channel_norm = nn.LayerNorm(config.width)
+        self.channel_mixing = channel_mixing(config)
+
+    def forward(self, x_BTd: Tensor, text_BT1: Tensor) -> Tensor:
+        x_BTd = x_BTd + self.attention(self.attention_norm(x_BTd), text_BT1)
+        mixed_BTd: Tensor = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+        return mixed_BTd
+
+
+class ChannelBlock(nn.Module):
+    """Channel mixing alone, a control: no token sees another."""
+
+    def __init__(self, config: MixerConfig) -> None:
+        super().__init__()
+        self.channel_norm = nn.LayerNorm(config.width)
+        self.channel_mixing = channel_mixing(config)
+
+    def forward(self, x_BTd: Tensor, _: Tensor) -> Tensor:
+        mixed_BTd: Tensor = x_BTd + self.channel_mixing(self.channel_norm(x_BTd))
+        return mixed_BTd
+
+
+BLOCKS: dict[str, type[nn.Module]] = {"matrix": Block, "attention": AttentionBlock, "none": ChannelBlock}
 
 
 class MaskedMixer(InputModule):
@@ -124,7 +126,9 @@ class MaskedMixer(InputModule):
         self.tokenizer = tokenizer
         self.max_seq_length = config.context if max_seq_length is None else max_seq_length
         self.embedding = nn.Embedding(config.vocabulary, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            BLOCKS[config.block(number)](config) for number in range(1, config.depth + 1)
+        )
 
     tokenizer: PreTrainedTokenizerFast
 
@@ -172,7 +176,7 @@ class MaskedMixer(InputModule):
     def save(self, output_path: str, *_: Any, **__: Any) -> None:
         """Write configuration, weights (safetensors) and tokenizer into the folder `output_path`."""
         folder = Path(output_path)
-        config = {**asdict(self.config), "max_seq_length": self.max_seq_length}
+        config = {**self.config.stored(), "max_seq_length": self.max_seq_length}
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         save_file(
             {name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS_FILE
@@ -224,3 +228,6 @@ def _push_right(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
     )
     source_BT = (torch.arange(tokens, device=ids_BT.device) - after_text_B1) % tokens
     return ids_BT.gather(1, source_BT), mask_BT.gather(1, source_BT)
+
+
+__all__ = ["MaskedMixer", "MixerConfig", "TokenMixing"]

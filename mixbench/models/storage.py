@@ -12,17 +12,17 @@ SCALE = ".row_scale"
 
 
 def shrink(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state` with each matrix (rows, columns) as int8 and a float16 scale a row, vectors as float16.
+    """Return `state` with each matrix (..., columns) as int8 and a float16 scale a row, vectors as float16.
 
     Rounding to the nearest of 255 levels a row: an error of at most half a 127th of the row's largest weight.
     """
     small: dict[str, Tensor] = {}
     for name, value in state.items():
-        if value.ndim != 2:
+        if value.ndim < 2:
             small[name] = value.half().contiguous()
             continue
-        scale = (value.abs().amax(1).clamp(min=1e-6) / 127).half()
-        small[name] = (value / scale[:, None].float()).round().clamp(-127, 127).to(torch.int8)
+        scale = (value.abs().amax(-1).clamp(min=1e-6) / 127).half()
+        small[name] = (value / scale[..., None].float()).round().clamp(-127, 127).to(torch.int8)
         small[name + SCALE] = scale
     return small
 
@@ -34,7 +34,7 @@ def expand(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith(SCALE):
             continue
         scale = state.get(name + SCALE)
-        full[name] = value.float() if scale is None else value.float() * scale[:, None].float()
+        full[name] = value.float() if scale is None else value.float() * scale[..., None].float()
     return full
 
 

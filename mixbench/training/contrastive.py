@@ -62,9 +62,14 @@ def train_retriever(
             model.max_seq_length = config.max_length
         except ValueError as error:
             raise InputError(f"maximum length {config.max_length!r}: {error}") from error
+        except AttributeError:
+            kind = type(model[0]).__name__
+            raise InputError(
+                f"maximum length {config.max_length!r}: {kind} always reads whole texts; leave the length out"
+            ) from None
     dev = [pairs for pairs in dev if len(pairs)]
     with _quiet():
-        outcome = _fit(model, sources, config, workspace, dev, resume, progress)
+        outcome = _fit(model, sources, config, workspace, dev, resume, progress, origin.base)
         record = make_record(origin, config, sources, dev, outcome)
         return workspace.publish(model, record, finished=not outcome.stopped)
 
@@ -77,13 +82,14 @@ def _fit(
     dev: Sequence[Pairs],
     resume: bool,
     progress: bool,
+    base: str,
 ) -> Outcome:
     """Train, and leave the weights to keep in `model`."""
     base_weights = weights_sha256(model)
     train = [weighted(source.pairs, source.weight, config.seed) for source in sources]
     evaluator = dev_evaluator(dev, train, config.seed) if dev else None
     trainer = build_trainer(model, train, config, workspace.folder, evaluator)
-    checkpoint = workspace.open(_plan(config, sources, dev, base_weights), resume)
+    checkpoint = workspace.open(_plan(config, sources, dev, base, base_weights), resume)
     scores = {0: evaluator(model)[METRIC]} if evaluator else {}
     started = time.monotonic()
     stopped = _train(trainer, config, checkpoint, progress)
@@ -104,12 +110,13 @@ def _fit(
 
 
 def _plan(
-    config: TrainConfig, sources: Sequence[PairSource], dev: Sequence[Pairs], base_weights: str
+    config: TrainConfig, sources: Sequence[PairSource], dev: Sequence[Pairs], base: str, base_weights: str
 ) -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(config).items() if key not in FREE_ON_RESUME},
         "sources": [[source.pairs.name, source.pairs.sha256, source.weight] for source in sources],
         "dev": [[pairs.name, pairs.sha256] for pairs in dev],
+        "base": base,  # two shapes of a mixer can have the same weights
         "base_weights_sha256": base_weights,
     }
 

@@ -26,7 +26,7 @@ from torch import nn
 from torch.cuda import is_bf16_supported
 
 from mixbench.data.pairs import Pairs
-from mixbench.errors import MixbenchError
+from mixbench.errors import InputError, MixbenchError
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
@@ -94,7 +94,7 @@ def build_trainer(
     """Return the trainer of `model` on `sources`, its checkpoints going to the folder `work`.
 
     Raises:
-        InputError: a source gives no batch.
+        InputError: a source gives no batch, or the model takes no mini-batches.
     """
     from datasets import Dataset
 
@@ -119,7 +119,11 @@ def _loss(model: SentenceTransformer, config: TrainConfig) -> nn.Module:
     scale = 1 / config.temperature
     if config.mini_batch_size is None:
         return MultipleNegativesRankingLoss(model, scale=scale)
-    return CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=config.mini_batch_size)
+    try:
+        return CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=config.mini_batch_size)
+    except ValueError:  # its texts lie end to end, without a dimension for the batch
+        kind = type(model[0]).__name__
+        raise InputError(f"mini batches: {kind} takes none; leave the mini-batch size out") from None
 
 
 def _arguments(
