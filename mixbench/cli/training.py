@@ -25,8 +25,8 @@ def train_retriever_command(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            help="PATH or PATH:WEIGHT of text without queries, documents ended by <|endoftext|>, or jsonl with"
-            " 'text': a sentence asks for the rest of its passage; repeatable."
+            help="PATH or PATH:WEIGHT of text, <|endoftext|> after each document, or jsonl with 'text':"
+            " a sentence asks for the rest of its passage; repeatable."
         ),
     ] = None,
     text_pairs: Annotated[int, typer.Option(min=2, help="At most so many pairs of each --text.")] = 50_000,
@@ -133,7 +133,8 @@ def train_retriever_command(
     )
     folder = run_training(
         base, sources, config, output,
-        teacher=teacher, teacher_store=teacher_store, device=device, model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
+        teacher=teacher, teacher_store=teacher_store, device=device,
+        model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     typer.echo(folder)
 

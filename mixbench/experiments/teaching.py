@@ -1,16 +1,25 @@
-"""From the name of a teacher to what training is handed: its store, and how to open it where that lacks texts.
+"""From a teacher's name to what training is handed: its store, and how to open it where that lacks texts.
 
 What the store holds is identified without the weights: by the hash of the model's files where they are here,
 else by the name in the store. So embeddings may be made on one machine and used on another.
 """
 
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixbench.errors import CheckpointError, InputError
+from mixbench.errors import CheckpointError, InputError, MixbenchError
 from mixbench.experiments.progress import progress_bar, say
-from mixbench.experiments.systems import MINILM, SHIPPED, EncoderOptions, minilm_folder, open_system
+from mixbench.experiments.systems import (
+    MINILM,
+    MINILM_PACKAGE,
+    SHIPPED,
+    EncoderOptions,
+    minilm_folder,
+    open_system,
+)
+from mixbench.models import PRESETS
 
 if TYPE_CHECKING:
     from mixbench.retrievers.dense import DenseRetriever
@@ -57,8 +66,12 @@ def find_teacher(name: str, root: Path | None, device: str) -> "Teacher":
     known = card
 
     def encode() -> "Encode":
-        if not opened:
-            opened.append(_open_encoder(name, device))
+        try:
+            if not opened:
+                opened.append(_open_encoder(name, device))
+        except MixbenchError as error:
+            problem = f"{root}: has not all texts of this run, and teacher {name!r} cannot be opened"
+            raise InputError(f"{problem} ({error})") from error
         if opened[0].model_sha256 != known.sha256:
             raise CheckpointError(
                 f"teacher {name!r} is not the one in {root}: its files have changed; "
@@ -75,10 +88,10 @@ def _stored(name: str, root: Path) -> "TeacherCard | None":
     from mixbench.training.teacher_store import stored_cards
 
     cards = stored_cards(root)
-    if not cards:
+    if not cards or name in PRESETS:
         return None
     folder = model_folder(SHIPPED) if name == SHIPPED else Path(name)
-    if name == MINILM:
+    if name == MINILM and _installed(MINILM_PACKAGE):
         folder = minilm_folder()
     if folder.is_dir():
         sha256 = model_sha256(folder)
@@ -87,10 +100,18 @@ def _stored(name: str, root: Path) -> "TeacherCard | None":
     named = [card for card in cards if card.name in (shown, Path(name).name)]
     if len(named) > 1:
         raise InputError(
-            f"{root}: {len(named)} teachers here are called {shown!r}, and its files are not here to tell which; "
-            "give the model folder"
+            f"{root}: holds {len(named)} teachers called {shown!r}, and no model files here tell which;"
+            " give the model's folder"
         )
     return named[0] if named else None
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _open_encoder(name: str, device: str) -> "DenseRetriever":

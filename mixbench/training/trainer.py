@@ -83,6 +83,7 @@ class CheckpointTrainer(SentenceTransformerTrainer):
     def _loss_weights(self) -> dict[str, Tensor]:
         """Return the parameters that the loss has beside the model's: projections to a teacher."""
         of_model = {id(parameter) for parameter in self.model.parameters()}
+        assert isinstance(self.loss, nn.Module)
         named = self.loss.named_parameters()
         return {name: value for name, value in named if id(value) not in of_model}
 
