@@ -26,6 +26,38 @@ def train_retriever_command(
     task: Annotated[
         list[str] | None, typer.Option("--task", help="Train on this task's train split; repeatable.")
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PATH or PATH:WEIGHT of text, <|endoftext|> after each document, or jsonl with 'text':"
+            " a sentence asks for the rest of its passage; repeatable."
+        ),
+    ] = None,
+    text_pairs: Annotated[int, typer.Option(min=2, help="At most so many pairs of each --text.")] = 50_000,
+    teacher: Annotated[
+        str | None, typer.Option(help="Encoder to distil from: minilm, mixer-tiny, a folder or a hub name.")
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(help="Of the distillation losses.")] = 1.0,
+    teacher_store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of teachers' embeddings. [~/.cache/mixbench/teachers]"),
+    ] = None,
+    infonce_weight: Annotated[
+        float, typer.Option(help="Of InfoNCE beside a teacher; 0 is pure distillation.")
+    ] = 1.0,
+    both_directions: Annotated[
+        bool, typer.Option("--both-directions", help="InfoNCE of positives over queries too, averaged.")
+    ] = False,
+    matryoshka: Annotated[
+        str | None,
+        typer.Option(help="Widths to train too, such as 64,128: the first dimensions alone serve."),
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Decay of a moving average of the weights, which is published.")
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="How the learning rate falls after warm-up: linear or cosine.")
+    ] = "linear",
     exclude_task: Annotated[
         list[str] | None,
         typer.Option(help="Drop pairs that hold a test query, or a document relevant to one; repeatable."),
@@ -68,9 +100,9 @@ def train_retriever_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
 ) -> None:
-    """Fine-tune a retriever with cosine InfoNCE and write its folder, record and card."""
+    """Train a retriever with cosine InfoNCE, a teacher or both, and write its folder, record and card."""
     from mixbench.experiments.training import PairOptions, run_training
-    from mixbench.training.config import TrainConfig
+    from mixbench.training.config import TrainConfig, read_widths
 
     config = TrainConfig(
         temperature=temperature,
@@ -85,9 +117,17 @@ def train_retriever_command(
         seed=seed,
         workers=workers,
         compile=compile_model,
+        schedule=schedule,  # type: ignore[arg-type]  # checked there
+        both_directions=both_directions,
+        matryoshka=read_widths(matryoshka),
+        average=average,
+        infonce_weight=infonce_weight,
+        teacher_weight=teacher_weight,
     )
     sources = PairOptions(
         files=pairs or [],
+        texts=text or [],
+        text_pairs=text_pairs,
         tasks=task or [],
         exclude_tasks=exclude_task or [],
         licences=licence or [],
@@ -97,8 +137,8 @@ def train_retriever_command(
     )
     folder = run_training(
         base, sources, config, output,
-        device=device, settings=settings or (), model_licence=model_licence, shrink=shrink,
-        resume=resume, overwrite=overwrite,
+        teacher=teacher, teacher_store=teacher_store, device=device, settings=settings or (),
+        model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     typer.echo(folder)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mixbench.data.cloze import cloze_pairs
 from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
 from mixbench.experiments.lineage import command_line, read_training_sources
 from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
+from mixbench.experiments.teaching import find_teacher
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig
@@ -23,11 +25,14 @@ log = Console(stderr=True)
 class PairOptions:
     """Which pairs a run reads, and which of them it must not see.
 
-    `files` are "PATH" or "PATH:WEIGHT"; `tasks` give their train split. Of each source `dev_pairs`, but at
+    `files` and `texts` are "PATH" or "PATH:WEIGHT"; `tasks` give their train split. Of a text at most
+    `text_pairs` pairs of a sentence and the rest of its passage are made. Of each source `dev_pairs`, but at
     most a twentieth, are held out to choose the checkpoint.
     """
 
     files: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    text_pairs: int = 50_000
     tasks: Sequence[str] = ()
     exclude_tasks: Sequence[str] = ()
     licences: Sequence[str] = ()
@@ -44,14 +49,17 @@ def run_training(
     *,
     device: str,
     settings: Sequence[str] = (),
+    teacher: str | None = None,
+    teacher_store: Path | None = None,
     model_licence: str = "",
     shrink: bool = False,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Train preset or model folder `base` on `pairs` and write the folder `output`.
+    """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
-    `settings` are "FIELD=VALUE" in place of what a mixer preset has.
+    `settings` are "FIELD=VALUE" in place of what a mixer preset has. `teacher_store` is the folder of
+    teachers' embeddings, by default that of `teacher_places`.
     """
     from mixbench.models import build_model
     from mixbench.models.load import load_model, model_folder, model_sha256, place
@@ -61,6 +69,7 @@ def run_training(
     command = command_line(sys.argv[1:])
     changes = read_changes(base, settings)
     sources, dev = read_sources(pairs, config.seed)
+    taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
     if base in PRESETS:
         origin = Origin(base=changed_name(base, changes), command=command, licence=model_licence)
         model = place(build_model(base, seed=config.seed, changes=changes), device)
@@ -78,8 +87,9 @@ def run_training(
     if shrink:
         check_shrinkable(model, base)
     train_retriever(
-        model, sources, config, output, origin=origin, dev=dev, resume=resume, overwrite=overwrite
-    )
+        model, sources, config, output,
+        origin=origin, dev=dev, teacher=taught_by, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
     if shrink:
         shrink_folder(output)
     return output
@@ -93,6 +103,8 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         MissingData: a task named in `options` has no data here.
     """
     named = [(read_pairs(path), weight) for path, weight in map(_path_and_weight, options.files)]
+    for path, weight in map(_path_and_weight, options.texts):
+        named.append((cloze_pairs(path, seed, options.text_pairs), weight))
     for name in options.tasks:
         task = load_task(name, options.tasks_dir)
         if task.train_split is None:

@@ -15,11 +15,16 @@ class TrainConfig:
 
     Steps are optimiser steps of `batch_size` pairs. `max_steps` overrides `epochs`; `max_minutes` stops a
     run early, wherever its learning rate is. The learning rate rises over the first `warmup_ratio` of the
-    steps, then falls linearly to 0. Every `eval_every` steps, ten times in a run unless given, the model is
-    scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
+    steps, then falls to 0 by `schedule`. Every `eval_every` steps, ten times in a run unless given, the model
+    is scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
     `mini_batch_size` bounds memory by embedding that many pairs at a time, for the same loss. "auto"
     precision is bfloat16 where the device is a GPU that has it. `compile` compiles the input module;
     `workers` processes prepare batches.
+
+    `both_directions` averages InfoNCE of each query over the positives and of each positive over the
+    queries. With `matryoshka` widths the loss is the sum of that of the first dimensions, at each width, and
+    of the whole embedding. `average` is the decay of a moving average of the weights, which then is what is
+    scored and published. With a teacher the loss is `infonce_weight` InfoNCE + `teacher_weight` distillation.
 
     Raises:
         InputError: a value is out of range.
@@ -40,9 +45,15 @@ class TrainConfig:
     mini_batch_size: int | None = None
     compile: bool = False
     workers: int = 0
+    schedule: Literal["linear", "cosine"] = "linear"
+    both_directions: bool = False
+    matryoshka: tuple[int, ...] = ()
+    average: float | None = None
+    infonce_weight: float = 1.0
+    teacher_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "learning_rate", "epochs", "max_minutes"):
+        for name in ("temperature", "learning_rate", "epochs", "max_minutes", "teacher_weight"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} must be above 0, not {value!r}")
@@ -54,6 +65,14 @@ class TrainConfig:
             raise InputError(f"warmup_ratio must lie in 0 to 1, not {self.warmup_ratio!r}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision must be 'auto', 'fp32' or 'bf16', not {self.precision!r}")
+        if self.schedule not in ("linear", "cosine"):
+            raise InputError(f"schedule must be 'linear' or 'cosine', not {self.schedule!r}")
+        if not 0 <= self.infonce_weight < float("inf"):
+            raise InputError(f"infonce_weight must be at least 0, not {self.infonce_weight!r}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise InputError(f"average must lie between 0 and 1, not {self.average!r}")
+        if min(self.matryoshka, default=1) < 1 or len({*self.matryoshka}) < len(self.matryoshka):
+            raise InputError(f"matryoshka must be distinct widths of at least 1, not {self.matryoshka!r}")
 
 
 LEAST = {
@@ -66,3 +85,11 @@ LEAST = {
     "seed": 0,
     "workers": 0,
 }
+
+
+def read_widths(text: str | None) -> tuple[int, ...]:
+    """Return the widths in `text`, such as "64,128". Raises InputError for one that is no number."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise InputError(f"matryoshka {text!r}: give whole numbers with commas, as 64,128") from None

@@ -1,4 +1,4 @@
-"""Contrastive training: cosine InfoNCE with in-batch negatives, through sentence-transformers' trainer.
+"""Training: cosine InfoNCE with in-batch negatives, a teacher or both, by sentence-transformers' trainer.
 
 Same model, pairs, configuration and machine: same weights, whether or not the run was stopped and resumed in
 between. The checkpoint is chosen on dev pairs; this module never sees a test query.
@@ -25,6 +25,8 @@ from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Deadline, LastStep, Report
 from mixbench.training.config import FREE_ON_RESUME, TrainConfig
 from mixbench.training.dev import METRIC, dev_evaluator
+from mixbench.training.distill import Teacher
+from mixbench.training.objective import check_loss
 from mixbench.training.record import Origin, Outcome, make_record, weights_sha256
 from mixbench.training.trainer import CheckpointTrainer, build_trainer
 from mixbench.training.workspace import Workspace
@@ -38,6 +40,7 @@ def train_retriever(
     *,
     origin: Origin,
     dev: Sequence[Pairs] = (),
+    teacher: Teacher | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -47,10 +50,12 @@ def train_retriever(
     The folder is a sentence-transformers model with its record (mixbench.json) and a card (README.md). With
     `dev` pairs the weights are those of the checkpoint with the best dev nDCG@10, else the last. A run that
     `max_minutes` stopped, that was killed or that failed keeps its checkpoints in `.<name>.training` beside
-    the output: `resume` continues it, and a finished run removes them.
+    the output: `resume` continues it, and a finished run removes them. A `teacher` is recorded as the
+    origin's, and what it was trained on as inherited.
 
     Raises:
-        InputError: no source, a source without a batch, an output that exists, or nothing fitting to resume.
+        InputError: no source, a source without a batch, an output that exists, nothing fitting to resume, or
+            a configuration that this model cannot follow.
         MixbenchError: the loss or a weight is no longer finite; the last good checkpoint is kept.
     """
     if not sources:
@@ -67,10 +72,13 @@ def train_retriever(
             raise InputError(
                 f"maximum length {config.max_length!r}: {kind} always reads whole texts; leave the length out"
             ) from None
+    check_loss(model, config, teacher is not None)
     dev = [pairs for pairs in dev if len(pairs)]
     with _quiet():
-        outcome = _fit(model, sources, config, workspace, dev, resume, progress, origin.base)
-        record = make_record(origin, config, sources, dev, outcome)
+        outcome = _fit(model, sources, config, workspace, dev, teacher, resume, progress, origin.base)
+        record = make_record(
+            origin if teacher is None else origin.taught_by(teacher.card), config, sources, dev, outcome
+        )
         return workspace.publish(model, record, finished=not outcome.stopped)
 
 
@@ -80,6 +88,7 @@ def _fit(
     config: TrainConfig,
     workspace: Workspace,
     dev: Sequence[Pairs],
+    teacher: Teacher | None,
     resume: bool,
     progress: bool,
     base: str,
@@ -88,8 +97,9 @@ def _fit(
     base_weights = weights_sha256(model)
     train = [weighted(source.pairs, source.weight, config.seed) for source in sources]
     evaluator = dev_evaluator(dev, train, config.seed) if dev else None
-    trainer = build_trainer(model, train, config, workspace.folder, evaluator)
-    checkpoint = workspace.open(_plan(config, sources, dev, base, base_weights), resume)
+    trainer = build_trainer(model, train, config, workspace.folder, evaluator, teacher)
+    taught = {} if teacher is None else {"teacher_sha256": teacher.card.sha256}
+    checkpoint = workspace.open(_plan(config, sources, dev, base, base_weights) | taught, resume)
     scores = {0: evaluator(model)[METRIC]} if evaluator else {}
     started = time.monotonic()
     stopped = _train(trainer, config, checkpoint, progress)
@@ -148,6 +158,7 @@ def _restore_best(
     """
     state = trainer.state
     last: int = state.global_step
+    trainer.settle()
     if evaluator is None:
         return last
     key = f"eval_{METRIC}"
@@ -157,7 +168,7 @@ def _restore_best(
     best: int | None = state.best_global_step
     if best is None or best == last or scores[last] > scores[best]:
         return last
-    trainer._load_from_checkpoint(str(trainer.folder / f"checkpoint-{best}"))
+    trainer.settle(best)
     return best
 
 

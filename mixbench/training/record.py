@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from mixbench.data.pairs import Pairs, PairSource
 from mixbench.training.config import TrainConfig
+from mixbench.training.teacher_store import TeacherCard
 
 SCHEMA = 1
 RECORD_FILE = "mixbench.json"
@@ -24,16 +25,23 @@ class Origin:
     """Where a run comes from: what only the caller knows.
 
     `base` names the model that training started from, `inherited` what that model, and a teacher, were
-    trained on before; `licence` is the new weights'.
+    trained on before; `licence` is the new weights'. `teacher` is the name of what a student was distilled
+    from, with the hash of its files.
     """
 
     base: str
     command: str = ""
     base_sha256: str = ""
     teacher: str = ""
+    teacher_sha256: str = ""
     inherited: Sequence[str] = ()
     licence: str = ""
     notes: str = ""
+
+    def taught_by(self, teacher: TeacherCard) -> "Origin":
+        """Return the origin of a student of `teacher`, which inherits what the teacher was trained on."""
+        inherited = tuple(dict.fromkeys([*self.inherited, *(teacher.training_sources or ())]))
+        return replace(self, teacher=teacher.name, teacher_sha256=teacher.sha256, inherited=inherited)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +162,7 @@ def model_card(name: str, record: Mapping[str, Any]) -> str:
         f"---\n{head}---\n\n# {name}\n",
         f"A text embedder trained from `{record['base']}` with cosine InfoNCE and in-batch negatives "
         f"(temperature {temperature}).\n",
+        _teacher_sentence(record),
         f"{record['notes']}\n" if record["notes"] else "",
         "## Training data\n\n" + _data_table(record),
         f"Trained on, by itself or through what it started from: {', '.join(record['training_sources'])}.\n",
@@ -164,6 +173,16 @@ def model_card(name: str, record: Mapping[str, Any]) -> str:
         f"The whole record is in `{RECORD_FILE}`.\n",
     ]
     return "\n".join(section for section in sections if section)
+
+
+def _teacher_sentence(record: Mapping[str, Any]) -> str:
+    if not record["teacher"]:
+        return ""
+    config = record["config"]
+    return (
+        f"Distilled from `{record['teacher']}` (SHA-256 `{record['teacher_sha256']}`): the loss is "
+        f"{config['infonce_weight']:g} InfoNCE + {config['teacher_weight']:g} distillation.\n"
+    )
 
 
 def _run_sentence(record: Mapping[str, Any]) -> str:

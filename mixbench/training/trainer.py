@@ -1,46 +1,53 @@
 """sentence-transformers' trainer, with checkpoints that load without running a model folder's code.
 
 A checkpoint is the live model's weights in one safetensors file beside the optimiser, schedule, random state
-and history that transformers writes. Loading puts the weights back into the live model, bit for bit. The
-library instead builds a second model from the folder, and where that fails (a module of ours, without
-`trust_remote_code`) goes on with the last weights and says so in a log line only.
+and history that transformers writes, and where there are any the average of the weights and what the loss has
+learned for itself. Loading puts the weights back into the live model, bit for bit. The library instead builds
+a second model from the folder, and where that fails (a module of ours, without `trust_remote_code`) goes on
+with the last weights and says so in a log line only.
 """
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
-from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
-    MultipleNegativesRankingLoss,
-)
-from torch import nn
+from torch import Tensor, nn
 from torch.cuda import is_bf16_supported
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from mixbench.data.pairs import Pairs
-from mixbench.errors import InputError, MixbenchError
+from mixbench.errors import MixbenchError
+from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
+from mixbench.training.distill import Teacher
+from mixbench.training.objective import build_loss
 
-WEIGHTS_FILE = "weights.safetensors"
+WEIGHTS_FILE, LOSS_FILE = "weights.safetensors", "loss.safetensors"
 
 
 class CheckpointTrainer(SentenceTransformerTrainer):
     """The trainer with our batches and our checkpoints; makes no model card and asks no hub."""
 
-    def __init__(self, batches: OneSourceBatches, folder: Path, **arguments: Any) -> None:
+    def __init__(
+        self, batches: OneSourceBatches, folder: Path, average: WeightAverage | None, **arguments: Any
+    ) -> None:
         self.batches = batches
         self.folder = folder
+        self.average = average
         super().__init__(**arguments)
+        if average is not None:
+            self.add_callback(_Averaging(average))
 
     def get_batch_sampler(self, *_: Any, **__: Any) -> OneSourceBatches:
         return self.batches
@@ -58,9 +65,43 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(self.model, str(folder / WEIGHTS_FILE))
+        if self.average is not None:
+            self.average.save(folder)
+        if own := self._loss_weights():
+            save_file({name: value.detach().contiguous() for name, value in own.items()}, folder / LOSS_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_model(self.model, Path(resume_from_checkpoint) / WEIGHTS_FILE)
+        folder = Path(resume_from_checkpoint)
+        load_model(self.model, folder / WEIGHTS_FILE)
+        if self.average is not None:
+            self.average.load(folder)
+        if own := self._loss_weights():
+            stored = load_file(folder / LOSS_FILE)
+            for name, value in own.items():
+                value.data.copy_(stored[name])
+
+    def _loss_weights(self) -> dict[str, Tensor]:
+        """Return the parameters that the loss has beside the model's: projections to a teacher."""
+        of_model = {id(parameter) for parameter in self.model.parameters()}
+        assert isinstance(self.loss, nn.Module)
+        named = self.loss.named_parameters()
+        return {name: value for name, value in named if id(value) not in of_model}
+
+    def evaluate(self, *arguments: Any, **settings: Any) -> dict[str, float]:
+        """Score the model as it would be published: by the average of its weights where there is one."""
+        with nullcontext() if self.average is None else self.average.installed():
+            scores: dict[str, float] = super().evaluate(*arguments, **settings)
+        return scores
+
+    def settle(self, step: int | None = None) -> None:
+        """Put the weights to publish into the model: those of now, or those of the checkpoint of `step`."""
+        folder = self.folder / f"checkpoint-{step}"
+        if step is not None and self.average is None:
+            load_model(self.model, folder / WEIGHTS_FILE)
+        if self.average is not None:
+            if step is not None:
+                self.average.load(folder)
+            self.average.install()
 
     def check_finite(self) -> None:
         """Raise if a weight has become infinite or no number."""
@@ -90,8 +131,11 @@ def build_trainer(
     config: TrainConfig,
     work: Path,
     evaluator: InformationRetrievalEvaluator | None,
+    teacher: Teacher | None = None,
 ) -> CheckpointTrainer:
     """Return the trainer of `model` on `sources`, its checkpoints going to the folder `work`.
+
+    With a teacher each row carries its number as its label: by it the loss finds the teacher's embeddings.
 
     Raises:
         InputError: a source gives no batch, or the model takes no mini-batches.
@@ -100,30 +144,33 @@ def build_trainer(
 
     batches = OneSourceBatches(sources, config.batch_size, config.seed)
     steps = config.max_steps or max(1, math.ceil(config.epochs * len(batches)))
-    rows = {
+    rows: dict[str, list[Any]] = {
         "query": [query for pairs in sources for query in pairs.queries],
         "positive": [positive for pairs in sources for positive in pairs.positives],
     }
+    lessons = None if teacher is None else teacher.lessons(sources, model.device)
+    if lessons is not None:
+        rows["label"] = list(range(len(rows["query"])))
     return CheckpointTrainer(
         batches,
         work,
+        None if config.average is None else WeightAverage(model, config.average),
         model=model,
         args=_arguments(model, config, work, steps, evaluator is not None),
         train_dataset=Dataset.from_dict(rows),
-        loss=_loss(model, config),
+        loss=build_loss(model, config, lessons),
         evaluator=evaluator,
     )
 
 
-def _loss(model: SentenceTransformer, config: TrainConfig) -> nn.Module:
-    scale = 1 / config.temperature
-    if config.mini_batch_size is None:
-        return MultipleNegativesRankingLoss(model, scale=scale)
-    try:
-        return CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=config.mini_batch_size)
-    except ValueError:  # its texts lie end to end, without a dimension for the batch
-        kind = type(model[0]).__name__
-        raise InputError(f"mini batches: {kind} takes none; leave the mini-batch size out") from None
+class _Averaging(TrainerCallback):
+    """Take each step's weights into the average."""
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.average.update(state.global_step)
 
 
 def _arguments(
@@ -137,7 +184,7 @@ def _arguments(
         max_steps=steps,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=config.schedule,
         warmup_steps=round(config.warmup_ratio * steps),
         weight_decay=config.weight_decay,
         optim="adamw_torch",
