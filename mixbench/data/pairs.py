@@ -4,6 +4,7 @@ import hashlib
 import json
 import lzma
 import random
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from mixbench.errors import InputError
 from mixbench.files import OPENERS, open_binary
 
 DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
+
+HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _checked(row: Any, path: Path, number: int) -> tuple[str, str]:
             raise InputError.at(path, number, f"no {key!r}; its keys are {sorted(row)!r}")
         if not isinstance(row[key], str) or not row[key].strip():
             raise InputError.at(path, number, f"{key!r} must be a non-empty text, not {row[key]!r:.60}")
-        if any("\ud800" <= character <= "\udfff" for character in row[key]):
+        if HALF_SURROGATE.search(row[key]):
             raise InputError.at(path, number, f"{key!r} holds half a surrogate pair; write the text as UTF-8")
     return row["query"], row["positive"]
 

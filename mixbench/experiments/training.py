@@ -58,10 +58,11 @@ def run_training(
 ) -> Path:
     """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
-    `settings` are "FIELD=VALUE" in place of what a mixer preset has. `teacher_store` is the folder of
+    `settings` are "FIELD=VALUE" in place of what a mixer has. `teacher_store` is the folder of
     teachers' embeddings, by default that of `teacher_places`.
     """
     from mixbench.models import build_model
+    from mixbench.models.build import reshape_mixer
     from mixbench.models.load import load_model, model_folder, model_sha256, place
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import Origin, train_retriever
@@ -75,10 +76,16 @@ def run_training(
         model = place(build_model(base, seed=config.seed, changes=changes), device)
     else:
         folder = model_folder(base)
-        model = load_model(base, device=device)
+        model = load_model(base)
+        if changes:
+            try:
+                model = reshape_mixer(model, changes, config.seed)
+            except ValueError as error:
+                raise InputError(f"--set on {base!r}: {error}") from error
+        model = place(model, device)
         inherited = read_training_sources(folder) or ()
         origin = Origin(
-            base=Path(base).name,
+            base=changed_name(Path(base).name, changes),
             base_sha256=model_sha256(folder),
             command=command,
             inherited=inherited,
