@@ -20,6 +20,7 @@ from mixbench.cli.looking import (
     list_tasks_command,
     search_command,
 )
+from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
@@ -28,6 +29,7 @@ from mixbench.errors import MixbenchError
 VERBS: dict[str, Callable[..., Any]] = {
     "eval": eval_command,
     "train-retriever": train_retriever_command,
+    "mine": mine_command,
     "pretrain": pretrain_command,
     "generate": generate_command,
     "leaderboard": leaderboard_command,

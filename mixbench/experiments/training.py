@@ -114,10 +114,7 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         named.append((cloze_pairs(path, seed, options.text_pairs), weight))
     for name in options.tasks:
         task = load_task(name, options.tasks_dir)
-        if task.train_split is None:
-            raise InputError(f"task {task.name!r} has no train split; give pairs with --pairs")
-        for data in load_data(task, data_dir=options.data_dir, split=task.train_split):
-            named.append((pairs_from_task(task.name, data), 1.0))
+        named += [(pairs, 1.0) for pairs in train_split_pairs(task, options.data_dir)]
     licences = dict(_licence(argument) for argument in options.licences)
     for unknown in licences.keys() - {pairs.name for pairs, _ in named}:
         raise InputError(f"--licence names {unknown!r}, which is no source of this run")
@@ -136,6 +133,17 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         )
         dev += [held] if len(held) else []
     return sources, dev
+
+
+def train_split_pairs(task: Task, data_dir: Path | None, *, offline: bool = False) -> list[Pairs]:
+    """Return the pairs of a task's train split, a source for each of its parts.
+
+    Raises InputError where the task has no such split, MissingData where its data is nowhere.
+    """
+    if task.train_split is None:
+        raise InputError(f"task {task.name!r} has no train split; give pairs with --pairs")
+    collections = load_data(task, data_dir=data_dir, split=task.train_split, offline=offline)
+    return [pairs_from_task(task.name, data) for data in collections]
 
 
 def _path_and_weight(argument: str) -> tuple[Path, float]:
