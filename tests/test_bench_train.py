@@ -15,7 +15,8 @@ from transformers import TrainerControl, TrainerState
 
 from mixbench.data.pairs import Pairs
 from mixbench.errors import InputError, MixbenchError
-from mixbench.experiments.bench_train import TrainBenchSettings, bench_pairs, bench_training
+from mixbench.experiments.bench_train import bench_training
+from mixbench.experiments.bench_train_inputs import TrainBenchSettings, bench_pairs
 from mixbench.experiments.bench_train_report import RULE, TrainBench, TrainRow, train_table
 from mixbench.experiments.matmul_peak import matmul_peak
 from mixbench.experiments.step_window import StepWindow

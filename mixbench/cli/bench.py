@@ -57,7 +57,8 @@ def bench_train_command(
     peak is that of a large matrix product, timed in the same run. A model that cannot run is left out, with
     the reason.
     """
-    from mixbench.experiments.bench_train import TrainBenchSettings, bench_presets
+    from mixbench.experiments.bench_train import bench_presets
+    from mixbench.experiments.bench_train_inputs import TrainBenchSettings
     from mixbench.experiments.reporting import print_train_bench
 
     settings = TrainBenchSettings(

@@ -33,7 +33,7 @@ def synthetic_pairs(
 
 def one_token_words(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Return the words of the vocabulary that stay one token, whatever words stand around them."""
-    words = {tokenizer.decode([number]).strip() for number in range(len(tokenizer))}
+    words = {str(tokenizer.decode([number])).strip() for number in range(len(tokenizer))}
     plain = sorted(word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
     encoded = tokenizer(plain)["input_ids"]
     return [word for word, ids in zip(plain, encoded, strict=True) if len(ids) == 1 + END]
