@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from mixbench.cli.bench import bench_bm25_command
+from mixbench.cli.bench import bench_bm25_command, bench_train_command
 from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.language import generate_command, pretrain_command
@@ -55,7 +55,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         "Exchange results with mteb.",
         {"export": results_export_command, "compare": results_compare_command},
     ),
-    "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
+    "bench": (
+        "Measure speed side by side with a peer.",
+        {"bm25": bench_bm25_command, "train": bench_train_command},
+    ),
 }
 
 
