@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from mixbench.training.distill import Teacher
     from mixbench.training.teacher_store import Encode, Side, TeacherCard
 
-TEXTS_AT_ONCE = {"cuda": 16_384}
-"""Texts sorted by length together, by type of device; `FEW_TEXTS` on others."""
-FEW_TEXTS, BATCH = 1_024, {"cuda": 512}
 SHOWN = {MINILM: "all-MiniLM-L6-v2"}
 
 
@@ -119,9 +116,7 @@ def _installed(package: str) -> bool:
 def _open_encoder(name: str, device: str) -> "DenseRetriever":
     from mixbench.retrievers.dense import DenseRetriever
 
-    retriever = open_system(
-        name, EncoderOptions(device=device, batch_size=BATCH.get(device.split(":")[0], 64))
-    )
+    retriever = open_system(name, EncoderOptions(device=device))
     if not isinstance(retriever, DenseRetriever):
         raise InputError(f"teacher {name!r} is no encoder with one embedding a text; give another --teacher")
     return retriever
@@ -129,31 +124,11 @@ def _open_encoder(name: str, device: str) -> "DenseRetriever":
 
 def _encoder(retriever: "DenseRetriever") -> "Encode":
     """Return what embeds texts as the teacher would in an evaluation, its prompts before them."""
-    import numpy as np
-
-    model = retriever.model
-    at_once = TEXTS_AT_ONCE.get(model.device.type, FEW_TEXTS)
+    from mixbench.training.collating import embed_all
 
     def encode(side: "Side", texts: Sequence[str]) -> Any:
-        run, prompt = (
-            (model.encode_query, retriever.query_prompt)
-            if side == "query"
-            else (model.encode_document, retriever.document_prompt)
-        )
-        parts = []
+        prompt = retriever.query_prompt if side == "query" else retriever.document_prompt
         with progress_bar(f"{retriever.name} embeds {side} texts", len(texts)) as advance:
-            for start in range(0, len(texts), at_once):
-                part = list(texts[start : start + at_once])
-                parts.append(
-                    run(
-                        part,
-                        prompt=prompt,
-                        batch_size=retriever.batch_size,
-                        convert_to_numpy=True,
-                        show_progress_bar=False,
-                    )
-                )
-                advance(len(part))
-        return np.concatenate(parts)
+            return embed_all(retriever.model, texts, prompt, advance)
 
     return encode

@@ -17,6 +17,7 @@ from mixbench.experiments.step_window import StepWindow
 from mixbench.models.load import place
 from mixbench.retrievers.flops import count_flops
 from mixbench.training.config import TrainConfig
+from mixbench.training.contrastive import blocks_of
 from mixbench.training.trainer import build_trainer
 
 PAIRS_COUNTED = 64
@@ -60,7 +61,8 @@ class Contender:
         self.window = StepWindow(warm_up, self.model.device)
         self.trainer.add_callback(self.window)
         if config.compile:
-            self.model[0].compile(dynamic=True)
+            for block in blocks_of(self.model[0]):
+                block.compile(dynamic=True)
         self._resident = _allocated(self.model.device) - before
 
     def run_round(self) -> float:

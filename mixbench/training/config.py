@@ -18,7 +18,7 @@ class TrainConfig:
     steps, then falls to 0 by `schedule`. Every `eval_every` steps, ten times in a run unless given, the model
     is scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
     `mini_batch_size` bounds memory by embedding that many pairs at a time, for the same loss. "auto"
-    precision is bfloat16 where the device is a GPU that has it. `compile` compiles the input module.
+    precision is bfloat16 where the device is a GPU that has it. `compile` compiles each block.
 
     `both_directions` averages InfoNCE of each query over the positives and of each positive over the
     queries. With `matryoshka` widths the loss is the sum of that of the first dimensions, at each width, and
