@@ -76,6 +76,9 @@ def train_retriever_command(
     batch_size: Annotated[
         int, typer.Option(min=2, help="Pairs in a batch: each has the others' positives as negatives.")
     ] = 256,
+    hard_negatives: Annotated[
+        int, typer.Option(min=0, help="Of each pair's mined negatives, drawn anew each epoch.")
+    ] = 0,
     mini_batch_size: Annotated[
         int | None, typer.Option(min=1, help="Texts embedded at once: less memory, same loss.")
     ] = None,
@@ -121,6 +124,7 @@ def train_retriever_command(
         average=average,
         infonce_weight=infonce_weight,
         teacher_weight=teacher_weight,
+        hard_negatives=hard_negatives,
     )
     sources = PairOptions(
         files=pairs or [],

@@ -9,6 +9,7 @@ is exact about both and whose epochs depend on nothing but (seed, epoch).
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from sentence_transformers.base.sampler import SetEpochMixin
@@ -56,9 +57,10 @@ class _Source:
 
     def __init__(self, pairs: Pairs) -> None:
         numbers: dict[str, int] = {}
+        negatives = pairs.negatives or [()] * len(pairs)
         spellings = {
             text: numbers.setdefault(normalise(text), len(numbers))
-            for text in dict.fromkeys([*pairs.queries, *pairs.positives])
+            for text in dict.fromkeys([*pairs.queries, *pairs.positives, *chain.from_iterable(negatives)])
         }
         keys = [(spellings[q], spellings[p]) for q, p in zip(pairs.queries, pairs.positives, strict=True)]
         matches: dict[int, set[int]] = {}
@@ -66,6 +68,7 @@ class _Source:
             matches.setdefault(query, {query}).add(positive)
         self.texts = [frozenset(key) for key in keys]
         self.matches = [matches[query] for query, _ in keys]
+        self.negatives = [tuple(spellings[text] for text in texts) for texts in negatives]
 
     def batches(self, size: int, count: int, rng: np.random.Generator) -> Iterator[list[int]]:
         """Yield `count` batches of `size` rows: each row once, then again where conflicts leave gaps."""

@@ -129,8 +129,9 @@ class Collator:
 
     Args:
         model: whose tokenizer is used, and whose device decides how much a chunk holds.
-        columns: texts by the name of their column, of equal length: a row is one of each.
+        columns: texts by the name of their column: a row is the text at its number in each.
         whole: one chunk a column, for a loss that cuts mini-batches itself.
+        further: from the rows of a batch to more numbers into its last column, for hard negatives.
     """
 
     valid_label_columns: tuple[str, ...] = ()
@@ -142,8 +143,10 @@ class Collator:
         prompts: Mapping[str, str | None],
         *,
         whole: bool,
+        further: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
         self.columns = columns
+        self.further = further
         by_prompt = {
             prompt: TokenisedTexts(model, prompt) for prompt in {prompts.get(name) for name in columns}
         }
@@ -155,8 +158,11 @@ class Collator:
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         """Return `columns` (one `Column` each, in order) and `rows` (B), the rows' numbers."""
         numbers = [row["row"] for row in rows]
+        asked = dict.fromkeys(self.columns, numbers)
+        if self.further is not None:
+            asked[list(asked)[-1]] = numbers + self.further(numbers)
         return {
-            "columns": [self._column(name, numbers) for name in self.columns],
+            "columns": [self._column(name, texts) for name, texts in asked.items()],
             "rows": torch.tensor(numbers),
         }
 

@@ -24,6 +24,8 @@ class TrainConfig:
     queries. With `matryoshka` widths the loss is the sum of that of the first dimensions, at each width, and
     of the whole embedding. `average` is the decay of a moving average of the weights, which then is what is
     scored and published. With a teacher the loss is `infonce_weight` InfoNCE + `teacher_weight` distillation.
+    Of the hard negatives of each pair `hard_negatives` are drawn in each epoch; InfoNCE compares all queries
+    of a batch with those of all its pairs, in the direction from query to passage alone.
 
     Raises:
         InputError: a value is out of range.
@@ -49,6 +51,7 @@ class TrainConfig:
     average: float | None = None
     infonce_weight: float = 1.0
     teacher_weight: float = 1.0
+    hard_negatives: int = 0
 
     def __post_init__(self) -> None:
         for name in ("temperature", "learning_rate", "epochs", "max_minutes", "teacher_weight"):
@@ -81,6 +84,7 @@ LEAST = {
     "mini_batch_size": 1,
     "weight_decay": 0,
     "seed": 0,
+    "hard_negatives": 0,
 }
 
 

@@ -27,6 +27,7 @@ from mixbench.training.callbacks import Deadline, LastStep, Report
 from mixbench.training.config import FREE_ON_RESUME, TrainConfig
 from mixbench.training.dev import METRIC, dev_evaluator
 from mixbench.training.distill import Teacher
+from mixbench.training.hard_negatives import without_dev_passages
 from mixbench.training.objective import check_loss
 from mixbench.training.record import Origin, Outcome, make_record, weights_sha256
 from mixbench.training.trainer import CheckpointTrainer, build_trainer
@@ -75,6 +76,8 @@ def train_retriever(
             ) from None
     check_loss(model, config, teacher is not None)
     dev = [pairs for pairs in dev if len(pairs)]
+    if config.hard_negatives:
+        sources = without_dev_passages(sources, dev)
     with _quiet():
         outcome = _fit(model, sources, config, workspace, dev, teacher, resume, progress, origin.base)
         record = make_record(

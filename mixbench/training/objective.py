@@ -1,7 +1,9 @@
 """What a run minimises: InfoNCE, distillation, or both, at one or several widths, whole or gradient-cached.
 
 InfoNCE, its symmetric form, gradient caching and nested widths are sentence-transformers' own. Duplicates
-need no mask in any loss: `batches.py` lets no text stand twice in a batch, nor beside another of its matches.
+need no mask in any loss: `batches.py` lets no text stand twice in a batch, nor beside another of its matches,
+and `hard_negatives.py` adds none that would. M hard negatives follow the B positives of a batch; only InfoNCE
+from query to passage sees them.
 """
 
 from collections.abc import Sequence
@@ -44,6 +46,10 @@ def check_loss(model: SentenceTransformer, config: TrainConfig, taught: bool) ->
     loss_widths(model, config)
     if config.infonce_weight == 0 and not taught:
         raise InputError("infonce_weight 0 leaves nothing to learn from; give a teacher with --teacher")
+    if config.infonce_weight == 0 and config.hard_negatives:
+        raise InputError(
+            "hard_negatives serve InfoNCE alone, and infonce_weight is 0; leave one of the two out"
+        )
 
 
 def loss_widths(model: SentenceTransformer, config: TrainConfig) -> list[int]:
@@ -77,17 +83,19 @@ class Objective(nn.Module):
         self.weights = (1.0 if distillation is None else config.infonce_weight, config.teacher_weight)
 
     def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
-        """Return the loss of a batch: columns of queries and positives, and the numbers of its rows (B)."""
+        """Return the loss of a batch: columns of queries and passages, and the numbers of its rows (B)."""
         return self.of([embed(self.model, column) for column in columns], rows)
 
     def of(self, embeddings: Sequence[Tensor], rows: Tensor) -> Tensor:
-        """Return the loss of the embeddings (B, S) of queries and positives."""
+        """Return the loss of the embeddings (B, S) of queries and (B + M, S) of positives and negatives."""
         for_infonce, for_teacher = self.weights
         terms: list[Tensor] = []
         with torch.autocast(embeddings[0].device.type, enabled=False):
-            students = [each.float() for each in embeddings]
+            queries, passages = (each.float() for each in embeddings)
+            students = [queries, passages[: len(rows)]]
             if for_infonce:
-                terms.append(for_infonce * self.infonce.compute_loss_from_embeddings(students, rows))
+                compared = [*students, passages[len(rows) :]]
+                terms.append(for_infonce * self.infonce.compute_loss_from_embeddings(compared, rows))
             if self.distillation is not None:
                 terms.append(for_teacher * self.distillation(students, rows))
         return torch.stack(terms).sum()
@@ -108,15 +116,15 @@ class CachedObjective(CachedLossMixin, Objective):
 
     def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
         """Return the loss of a batch whose columns are one chunk each."""
-        along = torch.cat([rows, *(column["order"] for column in columns)])
+        # The library hands the labels on to `calculate_loss` as they are.
+        along: Any = (rows, [column["order"] for column in columns])
         return self.forward_cached([column["chunks"][0] for column in columns], along)
 
     def calculate_loss(
-        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+        self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False
     ) -> Tensor:
         """Return the loss of the embeddings in their mini-batches; leave their gradients where asked."""
-        assert labels is not None
-        rows, *orders = labels.chunk(1 + len(reps))
+        rows, orders = labels
         embeddings = [torch.cat(column)[order] for column, order in zip(reps, orders, strict=True)]
         loss = self.of(embeddings, rows)
         if with_backward:

@@ -32,6 +32,7 @@ from mixbench.training.collating import Collator, Column
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
 from mixbench.training.distill import Teacher
+from mixbench.training.hard_negatives import HardNegatives
 from mixbench.training.objective import build_loss
 
 WEIGHTS_FILE, LOSS_FILE = "weights.safetensors", "loss.safetensors"
@@ -143,7 +144,7 @@ def build_trainer(
     A row of its data set is a number; the collator knows its texts, and a teacher's lessons their embeddings.
 
     Raises:
-        InputError: a source gives no batch, or the model takes no mini-batches.
+        InputError: a source gives no batch, or no pair has a hard negative where they are asked for.
     """
     from datasets import Dataset
 
@@ -153,6 +154,9 @@ def build_trainer(
         "query": [query for pairs in sources for query in pairs.queries],
         "positive": [positive for pairs in sources for positive in pairs.positives],
     }
+    rows = range(len(columns["query"]))
+    negatives = HardNegatives(sources, batches, config.hard_negatives) if config.hard_negatives else None
+    columns["positive"] += [] if negatives is None else negatives.texts
     prompts = {"query": model.prompts.get("query"), "positive": model.prompts.get("document")}
     lessons = None if teacher is None else teacher.lessons(sources, model.device)
     return CheckpointTrainer(
@@ -161,8 +165,14 @@ def build_trainer(
         None if config.average is None else WeightAverage(model, config.average),
         model=model,
         args=_arguments(model, config, work, steps, evaluator is not None),
-        data_collator=Collator(model, columns, prompts, whole=config.mini_batch_size is not None),
-        train_dataset=Dataset.from_dict({"row": range(len(columns["query"]))}),
+        data_collator=Collator(
+            model,
+            columns,
+            prompts,
+            whole=config.mini_batch_size is not None,
+            further=None if negatives is None else negatives.draw,
+        ),
+        train_dataset=Dataset.from_dict({"row": rows}),
         loss=build_loss(model, config, lessons),
         evaluator=evaluator,
     )
