@@ -2,7 +2,7 @@
 
     logits = E norm(states)        E (V, d) is the encoder's token embedding
 
-Encoders have no final norm, so the head brings one. Its gain starts at 1 / (d rms(E)), in a residual network
+Mixers have no final norm, so the head brings one; transformers keep their own before it. Its gain starts at 1 / (d rms(E)), in a residual network
 that keeps E[id] in a token's state: the logit of the token itself starts near 1 and those of others near 0,
 so that the first loss is close to ln V whatever the embedding's initial size.
 
