@@ -1,23 +1,23 @@
 """The GPT-2 opponent: what its states may depend on, its operations, its files, its text and its scores."""
 
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command import Run
+from command import Run, evaluate
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from tiny_language import CONTEXT, DOCUMENTS, tiny_encoder, tiny_language, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
-from mixbench.data.beir import Document
+from mixbench.data.retrieval_data import Document
 from mixbench.models import build_model
 from mixbench.models.build import build_transformer_encoder
 from mixbench.models.load import load_model, model_sha256
+from mixbench.results import find_results
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.training.language_loss import next_token_loss
 
@@ -157,3 +157,10 @@ def test_blocks_of_gpt_2_that_look_both_ways_are_refused(tokenizer: PreTrainedTo
     sizes = {"width": 64, "depth": 1, "context": 8, "feedforward": 256, "causal": False, "gpt": True}
     with pytest.raises(ValueError, match="look back only"):
         build_transformer_encoder(sizes, tokenizer, 0)
+
+
+def test_it_is_evaluated_and_its_parameters_and_operations_are_in_the_result(run: Run) -> None:
+    evaluate(run, "-m", "tiny-gpt", "-t", "tiny")
+    (result,) = find_results(Path("out"))
+    assert (result.model, result.costs.parameters) == ("tiny-gpt", 7_419_392)
+    assert (result.costs.flops_per_document or 0) > 2 * 4 * 12 * 256 * 256

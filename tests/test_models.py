@@ -222,7 +222,9 @@ def test_a_mixer_without_the_mask_is_caught_by_the_same_check(tokenizer: PreTrai
     assert later_tokens_change(model) == [True] * CONTEXT
 
 
-@pytest.mark.parametrize(("preset", "causal"), [("tiny-twin", True), ("tiny-bi-twin", False), ("tiny-gpt", True)])
+@pytest.mark.parametrize(
+    ("preset", "causal"), [("tiny-twin", True), ("tiny-bi-twin", False), ("tiny-gpt", True)]
+)
 def test_the_causal_opponents_look_back_only_and_the_bi_twin_does_not(preset: str, causal: bool) -> None:
     assert later_tokens_change(build_model(preset)) == [not causal] * 5 + [True] * (CONTEXT - 5)
 
