@@ -97,7 +97,7 @@ def test_averaged_nested_and_symmetric_training_runs_from_the_command_line(run: 
         (["--matryoshka", "9999"], "9999 is more than the model's"),
         (["--average", "1.5"], "average must lie between 0 and 1"),
         (["--schedule", "step"], "schedule must be 'linear' or 'cosine'"),
-        (["--text", "absent.txt"], "absent.txt:1: cannot be read"),
+        (["--text", "absent.txt"], "absent.txt: cannot be read"),
     ],
 )
 def test_distillation_that_cannot_be_done_is_one_line(

@@ -9,15 +9,19 @@ from torch.nn.functional import cross_entropy, normalize
 from mixbench.data.pairs import PairSource, hold_out
 from mixbench.errors import InputError
 from mixbench.training.averaging import WeightAverage
+from mixbench.training.collating import Collator
 from mixbench.training.config import TrainConfig, read_widths
 from mixbench.training.contrastive import Origin, train_retriever
 from mixbench.training.dev import METRIC, dev_evaluator
 from mixbench.training.objective import build_loss
 
+PAIRS = synthetic().take(range(0, 40, 6))
 
-def batch(model):
-    pairs = synthetic().take(range(0, 40, 6))
-    return [model[0].preprocess(texts) for texts in (pairs.queries, pairs.positives)]
+
+def batch(model, whole: bool):
+    columns = {"query": PAIRS.queries, "positive": PAIRS.positives}
+    made = Collator(model, columns, {}, whole=whole)([{"row": row} for row in range(len(PAIRS))])
+    return made["columns"], made["rows"]
 
 
 def still():
@@ -28,7 +32,8 @@ def still():
 
 def expected_loss(model, width: int, both: bool) -> torch.Tensor:
     """InfoNCE at temperature 0.05 of the first `width` dimensions, written out."""
-    queries, positives = (normalize(model(f)["sentence_embedding"][:, :width], dim=1) for f in batch(model))
+    columns = [model[0].preprocess(texts) for texts in (PAIRS.queries, PAIRS.positives)]
+    queries, positives = (normalize(model(f)["sentence_embedding"][:, :width], dim=1) for f in columns)
     scores = queries @ positives.T / 0.05
     matches = torch.arange(len(scores))
     forward, backward = cross_entropy(scores, matches), cross_entropy(scores.T, matches)
@@ -41,7 +46,7 @@ def expected_loss(model, width: int, both: bool) -> torch.Tensor:
 def test_the_loss_is_that_of_each_direction_and_width(mini_batch_size, both, widths):
     model = still()
     config = TrainConfig(mini_batch_size=mini_batch_size, both_directions=both, matryoshka=widths)
-    loss = build_loss(model, config, None)(batch(model), torch.zeros(0))
+    loss = build_loss(model, config, None)(*batch(model, whole=mini_batch_size is not None))
     expected = sum(expected_loss(model, width, both) for width in (*widths, 16))
     assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
     loss.backward()

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 
@@ -42,6 +43,63 @@ def test_parquet_gives_the_same_pairs(tmp_path):
     assert as_rows(read_pairs(tmp_path / "some.parquet")) == TWO
 
 
+HARD = Pairs("hard", ["a", "b", "c"], ["A", "B", "C"], [("x", "y"), (), ("z",)])
+
+
+def test_negatives_are_read_from_lines_that_have_them(tmp_path):
+    path = tmp_path / "hard.jsonl"
+    path.write_text(
+        '{"query": "a", "positive": "A", "negatives": ["x", "y"]}\n'
+        '{"query": "b", "positive": "B"}\n'
+        '{"query": "c", "positive": "C", "negatives": ["z"]}\n'
+    )
+    assert read_pairs(path) == HARD
+    path.write_text('{"query": "a", "positive": "A", "negatives": null}\n')
+    assert read_pairs(path).negatives is None
+
+
+def test_negatives_are_read_from_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
+    from pyarrow import parquet
+
+    columns = {"query": ["a", "b", "c"], "positive": ["A", "B", "C"]}
+    table = pyarrow.table({**columns, "negatives": [["x", "y"], None, ["z"]]})
+    parquet.write_table(table, tmp_path / "hard.parquet")
+    assert read_pairs(tmp_path / "hard.parquet") == HARD
+    parquet.write_table(pyarrow.table({**columns, "negatives": ["x", "y", "z"]}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=r"bad\.parquet:1: 'negatives' must be a list of texts, not 'x'"):
+        read_pairs(tmp_path / "bad.parquet")
+
+
+def test_negatives_stay_with_their_pairs():
+    tests = RetrievalData(corpus=[], queries={"q": "A"}, qrels={}, split="test", source="folder")
+    named_like_a_negative = RetrievalData(
+        corpus=[Document("1", "", "x")],
+        queries={"q": "z"},
+        qrels={"q": {"1": 1}},
+        split="test",
+        source="folder",
+    )
+    kept, counts = exclude(HARD, [tests, named_like_a_negative])
+    assert (kept.queries, kept.negatives) == (["b", "c"], [(), ("z",)])
+    assert counts == {"test_query": 1, "test_document": 0}
+    train, dev = hold_out(HARD, 1, seed=0)
+    (held,) = dev.queries
+    assert dict(zip(HARD.queries, HARD.negatives, strict=True))[held] == dev.negatives[0]
+    assert (len(train.negatives), len(dev.negatives)) == (2, 1)
+    assert weighted(HARD, 2, 0).negatives == [*HARD.negatives] * 2
+
+
+def test_negatives_enter_the_hash_and_their_absence_leaves_it():
+    hashes = {
+        Pairs("p", HARD.queries, HARD.positives, negatives).sha256
+        for negatives in (None, HARD.negatives, [("x",), ("y",), ("z",)], [("y", "x"), (), ("z",)])
+    }
+    assert len(hashes) == 4
+    lines = b'["who?", "A person."]\n["where?", "A place."]\n'
+    assert as_pairs(*TWO).sha256 == hashlib.sha256(lines).hexdigest()
+
+
 def test_a_changed_character_or_order_changes_the_hash():
     hashes = {
         as_pairs(*TWO).sha256,
@@ -61,6 +119,20 @@ def test_a_changed_character_or_order_changes_the_hash():
         (b'["a", "b"]', ":2: not an object"),
         (b'{"query": "\xff", "positive": "b"}', ":2: not UTF-8"),
         (b'{"query": "\\ud800", "positive": "b"}', ":2: 'query' holds half a surrogate pair"),
+        (
+            b'{"query": "a", "positive": "b", "negatives": "c"}',
+            ":2: 'negatives' must be a list of texts, not 'c'",
+        ),
+        (
+            b'{"query": "a", "positive": "b", "negatives": {"c": 1}}',
+            ":2: 'negatives' must be a list of texts",
+        ),
+        (b'{"query": "a", "positive": "b", "negatives": ["c", 3]}', ":2: text 2 of 'negatives' must be a"),
+        (b'{"query": "a", "positive": "b", "negatives": [" "]}', ":2: text 1 of 'negatives' must be a"),
+        (
+            b'{"query": "a", "positive": "b", "negatives": ["\\udfff"]}',
+            ":2: text 1 of 'negatives' holds half",
+        ),
     ],
 )
 def test_a_bad_line_is_named_by_file_and_line(tmp_path, second_line, problem):

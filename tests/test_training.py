@@ -103,10 +103,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     assert largest_difference(first, other) > 0.01
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_run_stopped_after_every_step_equals_a_straight_one(tmp_path, workers):
+def test_a_run_stopped_after_every_step_equals_a_straight_one(tmp_path):
     settings = {"max_steps": 6, "eval_every": 2}
-    straight, record = train(tmp_path / "straight", workers=workers, **settings)
+    straight, record = train(tmp_path / "straight", **settings)
     _, stopped = train(tmp_path / "steps", max_minutes=1e-9, **settings)
     assert (stopped["steps"], stopped["planned_steps"], stopped["stopped_early"]) == (1, 6, True)
     for _ in range(5):

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from mixbench.cli.bench import bench_bm25_command
+from mixbench.cli.bench import bench_bm25_command, bench_train_command
 from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.language import generate_command, pretrain_command
@@ -20,6 +20,7 @@ from mixbench.cli.looking import (
     list_tasks_command,
     search_command,
 )
+from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
@@ -28,6 +29,7 @@ from mixbench.errors import MixbenchError
 VERBS: dict[str, Callable[..., Any]] = {
     "eval": eval_command,
     "train-retriever": train_retriever_command,
+    "mine": mine_command,
     "pretrain": pretrain_command,
     "generate": generate_command,
     "leaderboard": leaderboard_command,
@@ -53,7 +55,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         "Exchange results with mteb.",
         {"export": results_export_command, "compare": results_compare_command},
     ),
-    "bench": ("Measure speed side by side with a peer.", {"bm25": bench_bm25_command}),
+    "bench": (
+        "Measure speed side by side with a peer.",
+        {"bm25": bench_bm25_command, "train": bench_train_command},
+    ),
 }
 
 

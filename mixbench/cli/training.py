@@ -15,7 +15,7 @@ def train_retriever_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the trained model to.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="FIELD=VALUE in place of a mixer preset's own, as groups=8; repeatable."),
+        typer.Option("--set", help="FIELD=VALUE in place of a mixer's own, as groups=8; repeatable."),
     ] = None,
     pairs: Annotated[
         list[str] | None,
@@ -92,7 +92,6 @@ def train_retriever_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and samples.")] = 0,
     device: Device = "cpu",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
     compile_model: Annotated[
         bool, typer.Option("--compile", help="Compile the network with torch.compile.")
     ] = False,
@@ -115,7 +114,6 @@ def train_retriever_command(
         eval_every=eval_every,
         max_length=max_length,
         seed=seed,
-        workers=workers,
         compile=compile_model,
         schedule=schedule,  # type: ignore[arg-type]  # checked there
         both_directions=both_directions,

@@ -3,17 +3,15 @@
 Source of the task: https://arxiv.org/abs/1906.00300, section 4.
 """
 
-import json
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mixbench.data.pairs import Pairs
+from mixbench.data.texts import read_pieces, text_source
 from mixbench.errors import InputError
-from mixbench.files import OPENERS, numbered_lines
 
-DOCUMENT_END = "<|endoftext|>"
 LEAST_WORDS, AIM, MOST_WORDS = 60, 120, 200
 """A passage is whole sentences: it ends at the first that brings it to AIM words, and has no more than
 MOST_WORDS. What is left of a document with fewer than LEAST_WORDS is dropped."""
@@ -25,15 +23,16 @@ SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 def cloze_pairs(path: Path, seed: int, most: int = 50_000) -> Pairs:
     """Read a text file and return at most `most` pairs of a sentence and the rest of its passage.
 
-    The file is text with documents separated by <|endoftext|>, or .jsonl with `text`; also .gz, .xz, .bz2.
-    Of more passages than `most` a sample is taken, in the order of the file. The name is the file's, without
-    its suffixes. The same file, `seed` and `most` give the same pairs.
+    The file is one that a language model could be trained on, see `data/texts.py`. No passage crosses the
+    end of a document, nor that of a piece of it. Of more passages than `most` a sample is taken, in the order
+    of the file. The name is the file's, without its suffixes. The same file, `seed` and `most` give the same
+    pairs.
 
     Raises:
         InputError: the file cannot be read, a line of jsonl has no text, or there are no two passages.
     """
-    suffixes = [suffix for suffix in path.suffixes if suffix not in OPENERS]
-    documents = _json_texts(path) if suffixes[-1:] in ([".jsonl"], [".json"]) else _documents(path)
+    source = text_source(str(path))
+    documents = (piece.text for piece in read_pieces(source))
     rng = random.Random(seed)
     kept: list[tuple[int, str, str]] = []
     number = 0
@@ -53,8 +52,7 @@ def cloze_pairs(path: Path, seed: int, most: int = 50_000) -> Pairs:
             path, None, f"holds {len(kept)} passages of {LEAST_WORDS} to {MOST_WORDS} words; give more text"
         )
     kept.sort()
-    name = path.name[: path.name.index(suffixes[-1])] if suffixes else path.name.split(".")[0]
-    return Pairs(name, [query for _, query, _ in kept], [rest for _, _, rest in kept])
+    return Pairs(source.name, [query for _, query, _ in kept], [rest for _, _, rest in kept])
 
 
 def passages(text: str) -> Iterator[list[str]]:
@@ -76,25 +74,3 @@ def passages(text: str) -> Iterator[list[str]]:
             passage, words = [], 0
     if words >= LEAST_WORDS and len(passage) > 1:
         yield passage
-
-
-def _documents(path: Path) -> Iterator[str]:
-    lines: list[str] = []
-    for _, line in numbered_lines(path):
-        *ended, rest = line.split(DOCUMENT_END)
-        for part in ended:
-            yield "\n".join([*lines, part])
-            lines = []
-        lines.append(rest)
-    yield "\n".join(lines)
-
-
-def _json_texts(path: Path) -> Iterator[str]:
-    for number, line in numbered_lines(path):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError.at(path, number, f"not JSON ({error})") from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputError.at(path, number, f"no 'text' in this line but {row!r:.60}")
-        yield row["text"]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import lzma
 import random
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,30 +18,44 @@ from mixbench.files import OPENERS, open_binary
 
 DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
+HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """Queries and their positives, side by side, under the name that a record and a result show."""
+    """Queries and their positives, side by side, under the name that a record and a result show.
+
+    `negatives` are the hard negatives of each pair, of some pairs perhaps none; None where the source has no
+    such column.
+    """
 
     name: str
     queries: Sequence[str]
     positives: Sequence[str]
+    negatives: Sequence[tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the pairs in their order; how the file spells or compresses them does not enter."""
+        """SHA-256 of the pairs in their order; how the file spells or compresses them does not enter.
+
+        Negatives do, where the source has them.
+        """
         digest = hashlib.sha256()
-        for pair in zip(self.queries, self.positives, strict=True):
+        columns = [self.queries, self.positives, *([] if self.negatives is None else [self.negatives])]
+        for pair in zip(*columns, strict=True):
             digest.update(json.dumps(pair, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         return digest.hexdigest()
 
     def take(self, indices: Iterable[int]) -> "Pairs":
         """Return the pairs at `indices`, in that order, under the same name."""
         chosen = list(indices)
-        return Pairs(self.name, [self.queries[i] for i in chosen], [self.positives[i] for i in chosen])
+        negatives = None if self.negatives is None else [self.negatives[i] for i in chosen]
+        return Pairs(
+            self.name, [self.queries[i] for i in chosen], [self.positives[i] for i in chosen], negatives
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +81,12 @@ def normalise(text: str) -> str:
 def read_pairs(path: Path) -> Pairs:
     """Read pairs from a .jsonl file (also .gz, .xz, .bz2) or a .parquet file with `query` and `positive`.
 
-    The name is the file's, without its suffixes.
+    A line may have `negatives`, a list of texts; where it is absent or null, that pair has none. The name is
+    the file's, without its suffixes.
 
     Raises:
-        InputError: the file cannot be read, holds no pair, or a line is no pair of two non-empty texts.
+        InputError: the file cannot be read, holds no pair, a line is no pair of two non-empty texts, or its
+            negatives are no list of such texts.
     """
     suffixes = [suffix for suffix in path.suffixes if suffix not in OPENERS]
     if suffixes[-1:] == [".parquet"]:
@@ -78,11 +95,19 @@ def read_pairs(path: Path) -> Pairs:
         rows = _json_rows(path)
     else:
         raise InputError.at(path, None, "pairs are read from .jsonl (also .gz, .xz, .bz2) and .parquet files")
-    pairs = [_checked(row, path, number) for number, row in rows]
+    pairs, negatives = [], []
+    for number, row in rows:
+        pairs.append(_checked(row, path, number))
+        negatives.append(_checked_negatives(row, path, number))
     if not pairs:
         raise InputError.at(path, None, "holds no pairs; a line is {'query': ..., 'positive': ...}")
     name = path.name[: path.name.index(suffixes[-1])]
-    return Pairs(name, [query for query, _ in pairs], [positive for _, positive in pairs])
+    return Pairs(
+        name,
+        [query for query, _ in pairs],
+        [positive for _, positive in pairs],
+        None if all(texts is None for texts in negatives) else [texts or () for texts in negatives],
+    )
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -122,11 +147,26 @@ def _checked(row: Any, path: Path, number: int) -> tuple[str, str]:
     for key in ("query", "positive"):
         if key not in row:
             raise InputError.at(path, number, f"no {key!r}; its keys are {sorted(row)!r}")
-        if not isinstance(row[key], str) or not row[key].strip():
-            raise InputError.at(path, number, f"{key!r} must be a non-empty text, not {row[key]!r:.60}")
-        if any("\ud800" <= character <= "\udfff" for character in row[key]):
-            raise InputError.at(path, number, f"{key!r} holds half a surrogate pair; write the text as UTF-8")
+        _check_text(row[key], repr(key), path, number)
     return row["query"], row["positive"]
+
+
+def _checked_negatives(row: Any, path: Path, number: int) -> tuple[str, ...] | None:
+    negatives = row.get("negatives")
+    if negatives is None:
+        return None
+    if not isinstance(negatives, list):
+        raise InputError.at(path, number, f"'negatives' must be a list of texts, not {negatives!r:.60}")
+    for place, text in enumerate(negatives, start=1):
+        _check_text(text, f"text {place} of 'negatives'", path, number)
+    return tuple(negatives)
+
+
+def _check_text(text: Any, what: str, path: Path, number: int) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise InputError.at(path, number, f"{what} must be a non-empty text, not {text!r:.60}")
+    if HALF_SURROGATE.search(text):
+        raise InputError.at(path, number, f"{what} holds half a surrogate pair; write the text as UTF-8")
 
 
 def pairs_from_task(name: str, data: RetrievalData) -> Pairs:
@@ -152,7 +192,8 @@ def exclude(pairs: Pairs, tests: Sequence[RetrievalData]) -> tuple[Pairs, dict[s
     """Drop the pairs that would leak `tests`, and count them by the first reason that holds.
 
     "test_query": the query is a test query. "test_document": the positive is relevant to one, its title
-    included or not. Texts are compared as `normalise` gives them.
+    included or not. Texts are compared as `normalise` gives them. Hard negatives are not looked at: one that
+    is a test document says nothing of what it answers.
     """
     queries, documents = set[str](), set[str]()
     for data in tests:

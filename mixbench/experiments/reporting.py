@@ -14,7 +14,9 @@ from mixbench.data.check import check_folder, record_sha256
 from mixbench.data.load import load_data
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.bench import BenchReport, report_table
+from mixbench.experiments.bench_train_report import TrainBench, train_table
 from mixbench.experiments.searching import Search
+from mixbench.files import write_atomic
 from mixbench.leaderboard import check_board, write_board
 from mixbench.results import METRICS, Result
 from mixbench.tasks import Task, find_tasks
@@ -96,6 +98,16 @@ def print_bench(report: BenchReport, *, as_json: bool) -> None:
         _write(report.to_json())
     else:
         _console().print(report_table(report))
+
+
+def print_train_bench(report: TrainBench, output: Path | None, *, as_json: bool) -> None:
+    """Print a bench of training as a table, or whole as JSON, which `output` is written with too."""
+    if output is not None:
+        write_atomic(output, report.to_json())
+    if as_json:
+        _write(report.to_json())
+    else:
+        _console().print(train_table(report))
 
 
 def write_benchmark(benchmark: str, output: Path, tasks_dir: Path | None, *, allow_dirty: bool) -> Path:

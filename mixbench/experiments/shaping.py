@@ -1,10 +1,10 @@
-"""`--set FIELD=VALUE`: a mixer preset with some of its fields changed, and the name of what comes of it."""
+"""`--set FIELD=VALUE`: a mixer, preset or folder, with some of its fields changed, and the new name."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from mixbench.errors import InputError
-from mixbench.models import MIXERS, VARIANTS
+from mixbench.models import MIXERS, PRESETS, VARIANTS
 from mixbench.models.mixer_config import POOLINGS, MixerConfig, mixer_shape
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, Any] = {
     **{name: kind for name, kind in get_type_hints(MixerConfig).items() if name != "vocabulary"},
     "pooling": Literal[POOLINGS],
+    "dimension": int,
 }
 """What can be set, and the type of its values. The vocabulary is the tokenizer's."""
 TRUTHS = {"true": True, "false": False}
@@ -23,7 +24,7 @@ def read_changes(base: str, settings: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         InputError: one is not of that form, no field or given twice, or its value is of another type; `base`
-            is no mixer preset, or what comes of it cannot be.
+            is a preset and no mixer, or what comes of it cannot be.
     """
     changes: dict[str, Any] = {}
     for setting in settings:
@@ -36,9 +37,9 @@ def read_changes(base: str, settings: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {setting!r}: {field!r} is set twice; set it once")
         changes[field] = _typed(setting, KINDS[field], value)
     presets = MIXERS | VARIANTS
-    if changes and base not in presets:
-        raise InputError(f"--set changes mixer presets, and {base!r} is none; choose {', '.join(presets)}")
-    if changes:
+    if changes and base in PRESETS and base not in presets:
+        raise InputError(f"--set changes mixers, and preset {base!r} is none; choose {', '.join(presets)}")
+    if changes and base in presets:
         try:
             mixer_shape({**presets[base], **changes}, vocabulary=1)
         except ValueError as error:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from mixbench.training.distill import Teacher
     from mixbench.training.teacher_store import Encode, Side, TeacherCard
 
-TEXTS_AT_ONCE = 1_024
+TEXTS_AT_ONCE = {"cuda": 16_384}
+"""Texts sorted by length together, by type of device; `FEW_TEXTS` on others."""
+FEW_TEXTS, BATCH = 1_024, {"cuda": 512}
 SHOWN = {MINILM: "all-MiniLM-L6-v2"}
 
 
@@ -117,7 +119,9 @@ def _installed(package: str) -> bool:
 def _open_encoder(name: str, device: str) -> "DenseRetriever":
     from mixbench.retrievers.dense import DenseRetriever
 
-    retriever = open_system(name, EncoderOptions(device=device, batch_size=64))
+    retriever = open_system(
+        name, EncoderOptions(device=device, batch_size=BATCH.get(device.split(":")[0], 64))
+    )
     if not isinstance(retriever, DenseRetriever):
         raise InputError(f"teacher {name!r} is no encoder with one embedding a text; give another --teacher")
     return retriever
@@ -128,6 +132,7 @@ def _encoder(retriever: "DenseRetriever") -> "Encode":
     import numpy as np
 
     model = retriever.model
+    at_once = TEXTS_AT_ONCE.get(model.device.type, FEW_TEXTS)
 
     def encode(side: "Side", texts: Sequence[str]) -> Any:
         run, prompt = (
@@ -137,8 +142,8 @@ def _encoder(retriever: "DenseRetriever") -> "Encode":
         )
         parts = []
         with progress_bar(f"{retriever.name} embeds {side} texts", len(texts)) as advance:
-            for start in range(0, len(texts), TEXTS_AT_ONCE):
-                part = list(texts[start : start + TEXTS_AT_ONCE])
+            for start in range(0, len(texts), at_once):
+                part = list(texts[start : start + at_once])
                 parts.append(
                     run(
                         part,

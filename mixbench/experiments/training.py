@@ -58,10 +58,11 @@ def run_training(
 ) -> Path:
     """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
-    `settings` are "FIELD=VALUE" in place of what a mixer preset has. `teacher_store` is the folder of
+    `settings` are "FIELD=VALUE" in place of what a mixer has. `teacher_store` is the folder of
     teachers' embeddings, by default that of `teacher_places`.
     """
     from mixbench.models import build_model
+    from mixbench.models.build import reshape_mixer
     from mixbench.models.load import load_model, model_folder, model_sha256, place
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import Origin, train_retriever
@@ -75,10 +76,16 @@ def run_training(
         model = place(build_model(base, seed=config.seed, changes=changes), device)
     else:
         folder = model_folder(base)
-        model = load_model(base, device=device)
+        model = load_model(base)
+        if changes:
+            try:
+                model = reshape_mixer(model, changes, config.seed)
+            except ValueError as error:
+                raise InputError(f"--set on {base!r}: {error}") from error
+        model = place(model, device)
         inherited = read_training_sources(folder) or ()
         origin = Origin(
-            base=Path(base).name,
+            base=changed_name(Path(base).name, changes),
             base_sha256=model_sha256(folder),
             command=command,
             inherited=inherited,
@@ -107,10 +114,7 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         named.append((cloze_pairs(path, seed, options.text_pairs), weight))
     for name in options.tasks:
         task = load_task(name, options.tasks_dir)
-        if task.train_split is None:
-            raise InputError(f"task {task.name!r} has no train split; give pairs with --pairs")
-        for data in load_data(task, data_dir=options.data_dir, split=task.train_split):
-            named.append((pairs_from_task(task.name, data), 1.0))
+        named += [(pairs, 1.0) for pairs in train_split_pairs(task, options.data_dir)]
     licences = dict(_licence(argument) for argument in options.licences)
     for unknown in licences.keys() - {pairs.name for pairs, _ in named}:
         raise InputError(f"--licence names {unknown!r}, which is no source of this run")
@@ -129,6 +133,17 @@ def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], lis
         )
         dev += [held] if len(held) else []
     return sources, dev
+
+
+def train_split_pairs(task: Task, data_dir: Path | None, *, offline: bool = False) -> list[Pairs]:
+    """Return the pairs of a task's train split, a source for each of its parts.
+
+    Raises InputError where the task has no such split, MissingData where its data is nowhere.
+    """
+    if task.train_split is None:
+        raise InputError(f"task {task.name!r} has no train split; give pairs with --pairs")
+    collections = load_data(task, data_dir=data_dir, split=task.train_split, offline=offline)
+    return [pairs_from_task(task.name, data) for data in collections]
 
 
 def _path_and_weight(argument: str) -> tuple[Path, float]:

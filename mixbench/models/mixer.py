@@ -152,9 +152,9 @@ class MaskedMixer(InputModule):
         """Return `input_ids` and `attention_mask` (B, T), padded on the right to the longest text."""
         texts = [f"{prompt}{text}" for text in inputs] if prompt else list(inputs)
         encoded = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=self.max_seq_length, return_tensors="pt"
-        )
-        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+            texts, padding=True, truncation=True, max_length=self.max_seq_length
+        )  # asked for tensors, the library walks through all numbers in Python first
+        return {name: torch.tensor(encoded[name]) for name in ("input_ids", "attention_mask")}
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Add `token_embeddings` (B, T, d). With alignment "right" texts leave padded on the left, ids too.

@@ -6,7 +6,7 @@ they were there, and one written now, have the same bytes.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 HEAD_WIDTH = 64
 """Channels of an attention head."""
@@ -110,21 +110,31 @@ class MixerConfig:
             )
 
 
-def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig, str]:
-    """Return the configuration and the pooling of a mixer.
+class Head(NamedTuple):
+    """What makes one embedding of a mixer's states: pooling, and the width that it is projected to."""
+
+    pooling: str
+    dimension: int | None
+
+
+def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig, Head]:
+    """Return the configuration of a mixer and what stands on it.
 
     Args:
-        sizes: fields of `MixerConfig` but the vocabulary, and `pooling`, "lasttoken" where that is left out.
+        sizes: fields of `MixerConfig` but the vocabulary; `pooling`, "lasttoken" where that is left out; and
+            `dimension`, that of the embedding, the width where that is left out.
         vocabulary: tokens of its tokenizer.
 
     Raises:
         ValueError: the fields contradict each other or the pooling.
     """
-    fields = {"pooling": POOLINGS[0], **sizes}
-    pooling = fields.pop("pooling")
+    fields = {"pooling": POOLINGS[0], "dimension": None, **sizes}
+    pooling, dimension = fields.pop("pooling"), fields.pop("dimension")
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be 'lasttoken' or 'mean', not {pooling!r}")
+    if dimension is not None and dimension < 1:
+        raise ValueError(f"dimension must be at least 1, not {dimension!r}")
     config = MixerConfig(vocabulary=vocabulary, **fields)
     if config.mixing == "none" and pooling == "lasttoken":
         raise ValueError("mixing='none' needs pooling='mean': every text has the same last token")
-    return config, pooling
+    return config, Head(pooling, dimension)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from mixbench.errors import InputError
 
-FREE_ON_RESUME = frozenset({"max_minutes", "workers"})
+FREE_ON_RESUME = frozenset({"max_minutes"})
 """Settings that a resumed run may change."""
 
 
@@ -18,8 +18,7 @@ class TrainConfig:
     steps, then falls to 0 by `schedule`. Every `eval_every` steps, ten times in a run unless given, the model
     is scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
     `mini_batch_size` bounds memory by embedding that many pairs at a time, for the same loss. "auto"
-    precision is bfloat16 where the device is a GPU that has it. `compile` compiles the input module;
-    `workers` processes prepare batches.
+    precision is bfloat16 where the device is a GPU that has it. `compile` compiles the input module.
 
     `both_directions` averages InfoNCE of each query over the positives and of each positive over the
     queries. With `matryoshka` widths the loss is the sum of that of the first dimensions, at each width, and
@@ -44,7 +43,6 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     mini_batch_size: int | None = None
     compile: bool = False
-    workers: int = 0
     schedule: Literal["linear", "cosine"] = "linear"
     both_directions: bool = False
     matryoshka: tuple[int, ...] = ()
@@ -83,7 +81,6 @@ LEAST = {
     "mini_batch_size": 1,
     "weight_decay": 0,
     "seed": 0,
-    "workers": 0,
 }
 
 

@@ -151,7 +151,7 @@ def _divergence(student_BN: Tensor, teacher_BN: Tensor, temperature: float) -> T
 
 
 class Distillation(nn.Module):
-    """The sum of the three losses; computed in 32 bits also where the model runs in fewer."""
+    """The sum of the three losses."""
 
     def __init__(self, lessons: Lessons, widths: Sequence[int], temperature: float, seed: int) -> None:
         super().__init__()
@@ -168,7 +168,5 @@ class Distillation(nn.Module):
         """Return the loss of a batch: embeddings (B, S) of queries and positives, and their row numbers."""
         queries, positives = embeddings
         teachers = self.lessons.of(rows)
-        with torch.autocast(queries.device.type, enabled=False):
-            students = (queries.float(), positives.float())
-            losses: list[Tensor] = [term(students, teachers) for term in self.terms]
+        losses: list[Tensor] = [term((queries, positives), teachers) for term in self.terms]
         return torch.stack(losses).sum()

@@ -4,22 +4,18 @@ InfoNCE, its symmetric form, gradient caching and nested widths are sentence-tra
 need no mask in any loss: `batches.py` lets no text stand twice in a batch, nor beside another of its matches.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
-from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
-    MatryoshkaLoss,
-    MultipleNegativesRankingLoss,
-)
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor, nn
 
 from mixbench.errors import InputError
+from mixbench.training.collating import Column, embed
 from mixbench.training.config import TrainConfig
 from mixbench.training.distill import Distillation, Lessons
 
@@ -27,7 +23,11 @@ from mixbench.training.distill import Distillation, Lessons
 def build_loss(model: SentenceTransformer, config: TrainConfig, lessons: Lessons | None) -> nn.Module:
     """Return the loss of `config` for `model`, taught by `lessons` where there are any."""
     widths = loss_widths(model, config)
-    loss = _plain(model, config) if lessons is None else _taught(model, config, lessons, widths)
+    distillation = None if lessons is None else Distillation(lessons, widths, config.temperature, config.seed)
+    if config.mini_batch_size is None:
+        loss = Objective(model, config, distillation)
+    else:
+        loss = CachedObjective(model, config, distillation, config.mini_batch_size)
     return MatryoshkaLoss(model, loss, widths) if config.matryoshka else loss
 
 
@@ -57,62 +57,40 @@ def loss_widths(model: SentenceTransformer, config: TrainConfig) -> list[int]:
     return sorted({*config.matryoshka, dimension})
 
 
-def _plain(model: SentenceTransformer, config: TrainConfig) -> nn.Module:
-    if config.mini_batch_size is None:
-        return _infonce(model, config)
-    settings = _directions(config)
-    return CachedMultipleNegativesRankingLoss(
-        model, scale=1 / config.temperature, mini_batch_size=config.mini_batch_size, **settings
-    )
-
-
-def _taught(
-    model: SentenceTransformer, config: TrainConfig, lessons: Lessons, widths: Sequence[int]
-) -> nn.Module:
-    distillation = Distillation(lessons, widths, config.temperature, config.seed)
-    weights = (config.infonce_weight, config.teacher_weight)
-    if config.mini_batch_size is None:
-        return Objective(model, _infonce(model, config), distillation, weights)
-    return CachedObjective(model, _infonce(model, config), distillation, weights, config.mini_batch_size)
-
-
 def _infonce(model: SentenceTransformer, config: TrainConfig) -> MultipleNegativesRankingLoss:
-    return MultipleNegativesRankingLoss(model, scale=1 / config.temperature, **_directions(config))
-
-
-def _directions(config: TrainConfig) -> dict[str, Any]:
-    if not config.both_directions:
-        return {}
-    return {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+    directions: dict[str, Any] = {}
+    if config.both_directions:
+        directions = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+    return MultipleNegativesRankingLoss(model, scale=1 / config.temperature, **directions)
 
 
 class Objective(nn.Module):
-    """The weighted sum of InfoNCE and distillation; `weights` are theirs, in that order."""
+    """The weighted sum of InfoNCE and, where there is a teacher, distillation; in 32 bits whatever embeds."""
 
     def __init__(
-        self,
-        model: SentenceTransformer,
-        infonce: MultipleNegativesRankingLoss,
-        distillation: Distillation,
-        weights: tuple[float, float],
+        self, model: SentenceTransformer, config: TrainConfig, distillation: Distillation | None
     ) -> None:
         super().__init__()
         self.model = model
-        self.infonce = infonce
+        self.infonce = _infonce(model, config)
         self.distillation = distillation
-        self.weights = weights
+        self.weights = (1.0 if distillation is None else config.infonce_weight, config.teacher_weight)
 
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Return the loss of a batch whose `labels` are the numbers of its rows in the training set."""
-        return self.of(embed_columns(self.model, sentence_features), labels)
+    def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
+        """Return the loss of a batch: columns of queries and positives, and the numbers of its rows (B)."""
+        return self.of([embed(self.model, column) for column in columns], rows)
 
-    def of(self, embeddings: list[Tensor], rows: Tensor) -> Tensor:
+    def of(self, embeddings: Sequence[Tensor], rows: Tensor) -> Tensor:
         """Return the loss of the embeddings (B, S) of queries and positives."""
         for_infonce, for_teacher = self.weights
-        loss: Tensor = for_teacher * self.distillation(embeddings, rows)
-        if for_infonce:
-            loss = loss + for_infonce * self.infonce.compute_loss_from_embeddings(embeddings, rows)
-        return loss
+        terms: list[Tensor] = []
+        with torch.autocast(embeddings[0].device.type, enabled=False):
+            students = [each.float() for each in embeddings]
+            if for_infonce:
+                terms.append(for_infonce * self.infonce.compute_loss_from_embeddings(students, rows))
+            if self.distillation is not None:
+                terms.append(for_teacher * self.distillation(students, rows))
+        return torch.stack(terms).sum()
 
 
 class CachedObjective(CachedLossMixin, Objective):
@@ -121,23 +99,26 @@ class CachedObjective(CachedLossMixin, Objective):
     def __init__(
         self,
         model: SentenceTransformer,
-        infonce: MultipleNegativesRankingLoss,
-        distillation: Distillation,
-        weights: tuple[float, float],
+        config: TrainConfig,
+        distillation: Distillation | None,
         mini_batch_size: int,
     ) -> None:
-        Objective.__init__(self, model, infonce, distillation, weights)
+        Objective.__init__(self, model, config, distillation)
         self.mini_batch_size = mini_batch_size
 
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        return self.forward_cached(sentence_features, labels)
+    def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
+        """Return the loss of a batch whose columns are one chunk each."""
+        along = torch.cat([rows, *(column["order"] for column in columns)])
+        return self.forward_cached([column["chunks"][0] for column in columns], along)
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """Return the loss of the embeddings in their mini-batches; leave their gradients where asked."""
         assert labels is not None
-        loss = self.of([torch.cat(column) for column in reps], labels)
+        rows, *orders = labels.chunk(1 + len(reps))
+        embeddings = [torch.cat(column)[order] for column, order in zip(reps, orders, strict=True)]
+        loss = self.of(embeddings, rows)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]
             loss = loss.detach()

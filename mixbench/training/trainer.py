@@ -28,6 +28,7 @@ from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
 from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
+from mixbench.training.collating import Collator, Column
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
 from mixbench.training.distill import Teacher
@@ -51,6 +52,10 @@ class CheckpointTrainer(SentenceTransformerTrainer):
 
     def get_batch_sampler(self, *_: Any, **__: Any) -> OneSourceBatches:
         return self.batches
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[Column], Tensor]:
+        """Return what the loss is called with: the columns of a batch, and its rows."""
+        return inputs["columns"], inputs["rows"]
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the card is written from the record, once."""
@@ -135,7 +140,7 @@ def build_trainer(
 ) -> CheckpointTrainer:
     """Return the trainer of `model` on `sources`, its checkpoints going to the folder `work`.
 
-    With a teacher each row carries its number as its label: by it the loss finds the teacher's embeddings.
+    A row of its data set is a number; the collator knows its texts, and a teacher's lessons their embeddings.
 
     Raises:
         InputError: a source gives no batch, or the model takes no mini-batches.
@@ -144,20 +149,20 @@ def build_trainer(
 
     batches = OneSourceBatches(sources, config.batch_size, config.seed)
     steps = config.max_steps or max(1, math.ceil(config.epochs * len(batches)))
-    rows: dict[str, list[Any]] = {
+    columns = {
         "query": [query for pairs in sources for query in pairs.queries],
         "positive": [positive for pairs in sources for positive in pairs.positives],
     }
+    prompts = {"query": model.prompts.get("query"), "positive": model.prompts.get("document")}
     lessons = None if teacher is None else teacher.lessons(sources, model.device)
-    if lessons is not None:
-        rows["label"] = list(range(len(rows["query"])))
     return CheckpointTrainer(
         batches,
         work,
         None if config.average is None else WeightAverage(model, config.average),
         model=model,
         args=_arguments(model, config, work, steps, evaluator is not None),
-        train_dataset=Dataset.from_dict(rows),
+        data_collator=Collator(model, columns, prompts, whole=config.mini_batch_size is not None),
+        train_dataset=Dataset.from_dict({"row": range(len(columns["query"]))}),
         loss=build_loss(model, config, lessons),
         evaluator=evaluator,
     )
@@ -178,7 +183,6 @@ def _arguments(
 ) -> SentenceTransformerTrainingArguments:
     every = min(steps, config.eval_every or max(1, steps // 10))
     on_gpu = model.device.type == "cuda"
-    prompts = {"query": model.prompts.get("query"), "positive": model.prompts.get("document")}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(work),
         max_steps=steps,
@@ -187,13 +191,10 @@ def _arguments(
         lr_scheduler_type=config.schedule,
         warmup_steps=round(config.warmup_ratio * steps),
         weight_decay=config.weight_decay,
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         seed=config.seed,
         bf16=config.precision == "bf16" or (config.precision == "auto" and on_gpu and is_bf16_supported()),
         use_cpu=model.device.type == "cpu",
-        prompts={column: prompt for column, prompt in prompts.items() if prompt} or None,
-        dataloader_num_workers=config.workers,
-        dataloader_persistent_workers=False,  # kept workers draw fewer random numbers: dropout would differ
         dataloader_pin_memory=on_gpu,
         logging_steps=max(1, min(every, steps // 100)),
         logging_nan_inf_filter=False,
