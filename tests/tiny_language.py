@@ -30,7 +30,7 @@ def tiny_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0):
-    """Return a mixer of alignment `kind`, one with "groups" or "unmasked", a "twin", "wide-twin", "bi-twin" or "gpt"."""
+    """Return a mixer of alignment `kind`, one with "groups" or "unmasked", or an opponent of that kind."""
     variants = {"groups": {"groups": 4}, "unmasked": {"causal": False}}
     if kind in variants:
         sizes = {"width": 32, "depth": 2, "context": CONTEXT, **variants[kind]}

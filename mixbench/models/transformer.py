@@ -1,8 +1,8 @@
 """The opponents: transformers of the same width and depth, from the transformers library.
 
 `Llama` blocks (RMSNorm, rotary positions, SwiGLU) are the causal twins; `ModernBERT` blocks with full
-attention in every layer are the bidirectional one. `GPT-2` blocks (LayerNorm, learned positions, GELU, biases)
-are the causal opponent of the generation before. All are initialised at random, like the mixer.
+attention in every layer are the bidirectional one. GPT-2's blocks (LayerNorm, learned positions, GELU,
+biases) are the causal opponent of a generation before. All are initialised at random, like the mixer.
 """
 
 import tempfile
