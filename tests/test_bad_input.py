@@ -15,6 +15,8 @@ from command import Ended, Run, make_run, refused
 from safetensors.torch import load_file, save_file
 from tiny_language import DOCUMENTS, tiny_encoder, tiny_tokenizer, write_text
 
+from mixbench.errors import MixbenchError
+from mixbench.full_disk import writing
 from mixbench.models.load import load_model
 
 torch.set_num_threads(1)
@@ -234,3 +236,11 @@ def test_an_output_that_the_disk_has_no_room_for_leaves_the_one_before(run: Run,
     assert embedding() == before
     for path in Path("copy").rglob("*"):
         assert path.is_dir() or path.read_bytes() == ("made" / path.relative_to("copy")).read_bytes()
+
+
+def test_a_device_without_space_is_told_by_the_name_of_what_was_written(tmp_path: Path) -> None:
+    with pytest.raises(MixbenchError, match=r"/model: cannot be written: no space left on the device; free"):
+        with writing(tmp_path / "model"), open("/dev/full", "wb") as device:
+            device.write(bytes(100_000))
+    with pytest.raises(FileNotFoundError), writing(tmp_path / "model"):
+        (tmp_path / "absent").read_bytes()

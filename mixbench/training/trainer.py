@@ -111,6 +111,7 @@ class CheckpointTrainer(SentenceTransformerTrainer):
                 if not (Path(checkpoint) / name).is_file():  # the library would go on without it
                     raise FileNotFoundError(f"it holds no {name}")
             super()._load_optimizer_and_scheduler(checkpoint)
+            assert self.optimizer is not None
             check_moments(self.optimizer)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
