@@ -239,8 +239,8 @@ def test_an_output_that_the_disk_has_no_room_for_leaves_the_one_before(run: Run,
 
 
 def test_a_device_without_space_is_told_by_the_name_of_what_was_written(tmp_path: Path) -> None:
-    with pytest.raises(MixbenchError, match=r"/model: cannot be written: no space left on the device; free"):
-        with writing(tmp_path / "model"), open("/dev/full", "wb") as device:
-            device.write(bytes(100_000))
+    told = pytest.raises(MixbenchError, match=r"/model: cannot be written: no space left on the device; free")
+    with told, writing(tmp_path / "model"), Path("/dev/full").open("wb") as device:
+        device.write(bytes(100_000))
     with pytest.raises(FileNotFoundError), writing(tmp_path / "model"):
         (tmp_path / "absent").read_bytes()
