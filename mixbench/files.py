@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from mixbench.errors import InputError
+from mixbench.full_disk import writing
 
 OPENERS: dict[str, Callable[[Path, str], object]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
@@ -22,7 +23,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     payload = content.encode() if isinstance(content, str) else content
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with writing(path), os.fdopen(descriptor, "wb") as stream:
             stream.write(payload)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

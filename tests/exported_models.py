@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hybrid": {"attention_every": 2},
     "identity": {"mixing": "none"},
 }
-MIXERS, TWINS = ["shipped", "left", *VARIANTS], ["twin", "bi-twin", "static"]
+MIXERS, TWINS = ["shipped", "left", *VARIANTS], ["twin", "bi-twin", "gpt", "static"]
 MODELS = [*MIXERS, *TWINS]
 
 
@@ -38,8 +38,8 @@ def build(folder: Path) -> dict[str, Path]:
     left.max_seq_length = 9
     left.prompts = {"query": "find: ", "document": ""}
     left.save(str(folder / "left"), create_model_card=False)
-    for name, causal in (("twin", True), ("bi-twin", False)):
-        twin = build_transformer_encoder({**sizes, "feedforward": 48, "causal": causal}, tokenizer, seed=1)
+    for name, kind in (("twin", {}), ("bi-twin", {"causal": False}), ("gpt", {"gpt": True})):
+        twin = build_transformer_encoder({**sizes, "feedforward": 48, **kind}, tokenizer, seed=1)
         twin.save(str(folder / name), create_model_card=False)
     for name, variant in VARIANTS.items():
         mixer = build_mixer_encoder({**sizes, "depth": 2, **variant}, tokenizer, seed=1, pooling="mean")

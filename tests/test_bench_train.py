@@ -22,7 +22,7 @@ from mixbench.experiments.matmul_peak import matmul_peak
 from mixbench.experiments.step_window import StepWindow
 from mixbench.experiments.synthetic_pairs import synthetic_pairs
 from mixbench.experiments.training_contender import Contender, forward_flops_per_pair, tokens_per_pair
-from mixbench.models.build import build_mixer_encoder, build_static_encoder
+from mixbench.models.build import build_mixer_encoder, build_static_encoder, build_transformer_encoder
 from mixbench.models.tokenizer import load_tokenizer
 
 torch.set_num_threads(1)
@@ -257,3 +257,11 @@ def test_settings_that_cannot_be_timed_are_refused_in_one_line(run: Run) -> None
     refused(run("bench", "train", "tiny", "--pairs", "none.jsonl"), "none.jsonl", "no such file")
     with pytest.raises(InputError, match="rounds is 0; give at least 1"):
         TrainBenchSettings(rounds=0)
+
+
+def test_learned_positions_are_counted_with_the_network_and_not_with_the_token_embedding() -> None:
+    sizes = {"width": 64, "depth": 1, "context": CONTEXT, "feedforward": 256, "gpt": True}
+    gpt = build_transformer_encoder(sizes, TOKENIZER, seed=0)
+    measured = bench_training([("gpt", gpt)], bench_pairs(SETTINGS), SETTINGS).rows[0]
+    block = 12 * 64 * 64 + 13 * 64
+    assert measured.parameters_without_embedding == CONTEXT * 64 + block + 2 * 64

@@ -9,7 +9,7 @@ from command import Run, refused
 from tiny_language import CONTEXT, tiny_language, tiny_tokenizer
 
 from mixbench.errors import InputError
-from mixbench.models.generate import MixerReader, continuation
+from mixbench.models.generate import MixerReader, TransformerReader, continuation
 from mixbench.models.sampling import Sampling, choose, kept
 
 torch.set_num_threads(1)
@@ -35,7 +35,7 @@ def plain(language, ids, count: int) -> list[int]:
     return new
 
 
-@pytest.mark.parametrize("kind", ["left", "right", "groups", "twin"])
+@pytest.mark.parametrize("kind", ["left", "right", "groups", "twin", "gpt"])
 @pytest.mark.parametrize("prompt", [1, CONTEXT - 1, CONTEXT, CONTEXT + 5])
 def test_generated_tokens_are_those_of_whole_passes_within_the_context_and_beyond(
     tokenizer, kind, prompt
@@ -62,6 +62,22 @@ def test_the_cache_of_a_mixer_gives_the_states_of_a_full_pass(tokenizer) -> None
         reader = MixerReader(language.left_aligned())
         rows = [reader.read(ids[:5].tolist()), *(reader.read([int(each)]) for each in ids[5:])]
     assert (torch.stack(rows) - whole_Td[4:]).abs().max() < 1e-5
+    assert (whole_Td[4:-1] - whole_Td[5:]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["twin", "wide-twin", "gpt"])
+def test_the_cache_of_a_transformer_gives_the_states_of_a_full_pass(tokenizer, kind) -> None:
+    language = tiny_language(tokenizer, kind)
+    ids = torch.randint(2, 250, (CONTEXT,), generator=torch.manual_seed(2))
+    reader = TransformerReader(language.left_aligned())
+    with torch.inference_mode():
+        whole_Td = language.states(ids[None])[0]
+        rows = [reader.read(ids[:5].tolist()), reader.read(ids[5:9].tolist())]
+        rows += [reader.read([int(each)]) for each in ids[9:]]
+        reader.restart()
+        again_d = reader.read(ids[:5].tolist())
+    assert (torch.stack(rows) - whole_Td[[4, *range(8, CONTEXT)]]).abs().max() < 1e-5
+    assert torch.equal(again_d, rows[0])
     assert (whole_Td[4:-1] - whole_Td[5:]).abs().max() > 0.1
 
 

@@ -52,7 +52,7 @@ def train(output: Path, tokenizer, text: TextRead, kind: str = "right", **change
     return weights, json.loads((output / "mixbench.json").read_text())
 
 
-@pytest.mark.parametrize("kind", ["left", "right", "twin"])
+@pytest.mark.parametrize("kind", ["left", "right", "twin", "wide-twin", "gpt"])
 def test_the_first_loss_is_that_of_guessing_among_all_tokens(tokenizer, kind) -> None:
     ids = torch.randint(2, 300, (16, CONTEXT + 1), generator=torch.manual_seed(0))
     language = tiny_language(tokenizer, kind)
@@ -73,7 +73,7 @@ def test_the_loss_in_chunks_and_its_gradient_are_those_of_all_logits_at_once(tok
         assert one.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("kind", ["right", "twin"])
+@pytest.mark.parametrize("kind", ["right", "twin", "gpt"])
 def test_a_run_stopped_after_every_step_equals_a_straight_one(tmp_path, tokenizer, text, kind) -> None:
     straight, record = train(tmp_path / "straight", tokenizer, text, kind)
     _, stopped = train(tmp_path / "steps", tokenizer, text, kind, max_minutes=1e-9)
@@ -196,6 +196,33 @@ def test_a_dataset_of_the_hub_is_one_clear_error_without_the_hub() -> None:
 def test_a_model_that_looks_both_ways_is_refused(tokenizer) -> None:
     with pytest.raises(InputError, match="does not look back only"):
         tiny_language(tokenizer, "bi-twin")
+
+
+@pytest.mark.parametrize("preset", ["tiny-twin", "tiny-wide-twin", "tiny-gpt"])
+def test_a_causal_opponent_is_pretrained_writes_text_and_becomes_a_retriever(
+    run: Run, tmp_path, preset
+) -> None:
+    text = "\n<|endoftext|>\n".join(20 * DOCUMENTS)
+    (tmp_path / "things.txt").write_text(text)
+    options = ("--text", "../things.txt", "--max-steps", 5, "--batch-size", 2)
+    ended = run("pretrain", preset, "-o", "lm", *options)
+    assert (ended.status, ended.out) == (0, "lm\n"), ended.err
+    losses = dict(json.loads(Path("lm/mixbench.json").read_text())["validation_loss"])
+    assert losses[0] == pytest.approx(math.log(16_384), abs=0.1)
+    assert losses[5] < losses[0]
+    assert sorted(path.name for path in Path("lm").rglob("*.safetensors")) == [
+        "head.safetensors",
+        "model.safetensors",
+    ]
+    written = run("generate", "lm", "the red", "--tokens", 3, "--temperature", 0)
+    assert (written.status, written.out[:7]) == (0, "the red"), written.err
+    pairs = [{"query": f"which {number}", "positive": one} for number, one in enumerate(DOCUMENTS)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    options = ("--pairs", "../p.jsonl", "--max-steps", 1, "--batch-size", 4, "--dev-pairs", 0)
+    for base in (preset, "lm"):
+        ended = run("train-retriever", base, "-o", f"{base}-tuned", *options)
+        assert (ended.status, ended.out.split()[-1]) == (0, f"{base}-tuned"), ended.err
+    assert json.loads(Path("lm-tuned/mixbench.json").read_text())["training_sources"] == ["things", "p"]
 
 
 def test_a_pretrained_folder_generates_goes_on_and_becomes_a_retriever(run: Run, tmp_path, tokenizer) -> None:

@@ -30,7 +30,7 @@ def tiny_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0):
-    """Return a mixer of alignment `kind`, one with "groups" or "unmasked", a "twin" or a "bi-twin"."""
+    """Return a mixer of alignment `kind`, one with "groups" or "unmasked", or an opponent of that kind."""
     variants = {"groups": {"groups": 4}, "unmasked": {"causal": False}}
     if kind in variants:
         sizes = {"width": 32, "depth": 2, "context": CONTEXT, **variants[kind]}
@@ -38,7 +38,13 @@ def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: 
     if kind in ("left", "right"):
         sizes = {"width": 32, "depth": 2, "context": CONTEXT, "alignment": kind}
         return build_mixer_encoder(sizes, tokenizer, seed)
-    sizes = {"width": 64, "depth": 2, "context": CONTEXT, "feedforward": 64, "causal": kind == "twin"}
+    opponents = {
+        "twin": {"feedforward": 64},
+        "wide-twin": {"feedforward": 256},
+        "bi-twin": {"feedforward": 64, "causal": False},
+        "gpt": {"feedforward": 256, "gpt": True},
+    }
+    sizes = {"width": 64, "depth": 2, "context": CONTEXT, **opponents[kind]}
     return build_transformer_encoder(sizes, tokenizer, seed)
 
 

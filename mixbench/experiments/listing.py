@@ -48,8 +48,7 @@ def list_models() -> Rows:
     }
     for kind, presets in kinds.items():
         for name, shape in presets.items():
-            told = MIXERS["tiny"] if kind == "transformer" else shape
-            sizes = ", ".join(f"{key} {value}" for key, value in shape.items() if key in told)
+            sizes = ", ".join(f"{key} {value}" for key, value in shape.items())
             rows.append({"model": name, "what": f"{kind}, {sizes}; untrained"})
     return rows
 

@@ -132,7 +132,8 @@ def _limit_length(model: SentenceTransformer, length: int, name: str) -> None:
 
 def _embedding_parameters(model: nn.Module) -> int:
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
-    return sum(table.weight.numel() for table in tables)
+    # The largest is that of the tokens; GPT-2's learned positions are a smaller one, and no token embedding.
+    return max((table.weight.numel() for table in tables), default=0)
 
 
 def _allocated(device: torch.device) -> int:

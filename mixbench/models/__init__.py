@@ -5,7 +5,8 @@ has none and `static` is the mean of its tokens' embeddings: controls, which sho
 
 `twin` has the mixer's width and depth and, through a narrower feedforward, its non-embedding parameters
 within 5 %; `wide-twin` keeps the full feedforward and has more; `bi-twin` is the twin with attention in both
-directions and mean pooling. The tables are data: sizes in channels, layers and tokens.
+directions and mean pooling. `gpt` is GPT-2's transformer of the mixer's width and depth, with its own
+feedforward of four times the width. The tables are data: sizes in channels, layers and tokens.
 """
 
 from collections.abc import Mapping
@@ -41,12 +42,15 @@ OPPONENTS: dict[str, dict[str, Any]] = {
     "tiny-twin": {**MIXERS["tiny"], "feedforward": 424},
     "tiny-wide-twin": {**MIXERS["tiny"], "feedforward": 1024},
     "tiny-bi-twin": {**MIXERS["tiny"], "feedforward": 424, "causal": False},
+    "tiny-gpt": {**MIXERS["tiny"], "feedforward": 1024, "gpt": True},
     "small-twin": {**MIXERS["small"], "feedforward": 728},
     "small-wide-twin": {**MIXERS["small"], "feedforward": 2048},
     "small-bi-twin": {**MIXERS["small"], "feedforward": 728, "causal": False},
+    "small-gpt": {**MIXERS["small"], "feedforward": 2048, "gpt": True},
     "base-twin": {**MIXERS["base"], "feedforward": 1136},
     "base-wide-twin": {**MIXERS["base"], "feedforward": 3072},
     "base-bi-twin": {**MIXERS["base"], "feedforward": 1136, "causal": False},
+    "base-gpt": {**MIXERS["base"], "feedforward": 3072, "gpt": True},
 }
 PRESETS = (*MIXERS, *VARIANTS, *STATIC, *OPPONENTS)
 

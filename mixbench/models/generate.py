@@ -2,8 +2,8 @@
 
 A plain mixer reads each token once: the normed states that token mixing needs of the tokens before are kept,
 a row a token and layer, and only the new rows of each product are worked out. That needs every token to stay
-where it is, so mixers generate left-aligned, whatever alignment retrieval uses. Transformers and variants of
-the mixer read the whole window again for each token.
+where it is, so mixers generate left-aligned, whatever alignment retrieval uses. A transformer keeps the keys
+and values of the tokens before. Variants of the mixer read the whole window again for each token.
 
 Where the context is full, the last half of it (L // 2 tokens, the newest among them) becomes the new window.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
+from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 
 from mixbench.models.language_model import LanguageModel, TokenStates
@@ -64,6 +65,24 @@ class MixerReader:
         return state_d
 
 
+class TransformerReader:
+    """A causal transformer; keeps the keys and values of the tokens so far, as transformers' own cache."""
+
+    def __init__(self, network: Transformer) -> None:
+        self.network = network.auto_model
+        self.restart()
+
+    def restart(self) -> None:
+        self.cache: object = None
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        ids_1T = torch.tensor([ids], device=self.network.device)
+        output = self.network(input_ids=ids_1T, past_key_values=self.cache, use_cache=True)
+        self.cache = output.past_key_values
+        state_d: Tensor = output.last_hidden_state[0, -1]
+        return state_d
+
+
 class WholeReader:
     """Any causal network, which reads its whole window again."""
 
@@ -105,6 +124,8 @@ def continuation(model: LanguageModel, ids: Sequence[int], sampling: Sampling) -
     reader: Reader = WholeReader(TokenStates(network))
     if isinstance(network, MaskedMixer) and MixerReader.can_read(network):
         reader = MixerReader(network)
+    elif isinstance(network, Transformer):
+        reader = TransformerReader(network)
     window, unread = list(ids), list(ids)
     while True:
         if len(window) > model.context:

@@ -2,9 +2,10 @@
 
     logits = E norm(states)        E (V, d) is the encoder's token embedding
 
-Encoders have no final norm, so the head brings one. Its gain starts at 1 / (d rms(E)), in a residual network
-that keeps E[id] in a token's state: the logit of the token itself starts near 1 and those of others near 0,
-so that the first loss is close to ln V whatever the embedding's initial size.
+Mixers have no final norm, so the head brings one; transformers keep their own before it. The gain of the
+head's starts at 1 / (d rms(E)), in a residual network that keeps E[id] in a token's state: the logit of the
+token itself starts near 1 and those of others near 0, so that the first loss is close to ln V whatever the
+embedding's initial size.
 
 The head is the file `head.safetensors` beside the model, which opens as an encoder with it or without.
 """

@@ -1,7 +1,8 @@
 """The opponents: transformers of the same width and depth, from the transformers library.
 
 `Llama` blocks (RMSNorm, rotary positions, SwiGLU) are the causal twins; `ModernBERT` blocks with full
-attention in every layer are the bidirectional one. Both are initialised at random, like the mixer.
+attention in every layer are the bidirectional one. GPT-2's blocks (LayerNorm, learned positions, GELU,
+biases) are the causal opponent of a generation before. All are initialised at random, like the mixer.
 """
 
 import tempfile
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 from sentence_transformers.base.modules import Transformer
 from transformers import (
+    GPT2Config,
+    GPT2Model,
     LlamaConfig,
     LlamaModel,
     ModernBertConfig,
@@ -22,7 +25,11 @@ HEAD_WIDTH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Shape of an opponent; `feedforward` is the hidden width of its gated feedforward."""
+    """Shape of an opponent; `feedforward` is the hidden width of its feedforward, gated but in GPT-2.
+
+    Raises:
+        ValueError: `gpt`, which asks for GPT-2's blocks, of one that is not causal.
+    """
 
     width: int
     depth: int
@@ -30,11 +37,17 @@ class TransformerConfig:
     vocabulary: int
     feedforward: int
     causal: bool = True
+    gpt: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gpt and not self.causal:
+            raise ValueError("GPT-2's blocks look back only: gpt=True needs causal=True")
 
 
 def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Transformer:
     """Return a random transformer as a sentence-transformers module, reading at most `context` tokens."""
-    network = _llama(config, tokenizer) if config.causal else _modern_bert(config, tokenizer)
+    build = _gpt if config.gpt else _llama if config.causal else _modern_bert
+    network = build(config, tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -53,6 +66,29 @@ def _llama(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Pre
             max_position_embeddings=config.context,
             use_cache=False,
             pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def _gpt(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    return GPT2Model(
+        GPT2Config(
+            vocab_size=config.vocabulary,
+            n_embd=config.width,
+            n_inner=config.feedforward,
+            n_layer=config.depth,
+            n_head=config.width // HEAD_WIDTH,
+            n_positions=config.context,
+            activation_function="gelu_pytorch_tanh",  # GPT-2's formula, in one kernel and not in seven
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            use_cache=False,
+            # GPT-2 has no pad token. Told of one, the model would look for it in the ids at each pass, for
+            # which a GPU must wait; padding on the right is later than all that a text's states see.
+            pad_token_id=None,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
         )

@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mixbench.errors import CheckpointError
+from mixbench.full_disk import writing
+from mixbench.training.resuming import check_moments
 from mixbench.training.workspace import STATE_FILE
 
 WEIGHTS_FILE, MOMENTS_FILE = "weights.safetensors", "optimizer.safetensors"
@@ -42,19 +44,28 @@ def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float
 
 
 def save_checkpoint(folder: Path, network: nn.Module, optimizer: torch.optim.AdamW, history: History) -> Path:
-    """Write `checkpoint-STEP` in `folder`, whole or not at all, and then drop the one before."""
+    """Write `checkpoint-STEP` in `folder`, whole or not at all, and then drop the one before.
+
+    Raises:
+        MixbenchError: no space is left for it; the checkpoint before stays.
+    """
     made, staged = folder / f"checkpoint-{history.step}", folder / "writing"
     shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
     weights = {name: value.detach().contiguous() for name, value in network.named_parameters()}
     moments = {
         f"{number}.{key}": value.contiguous()
         for number, state in optimizer.state_dict()["state"].items()
         for key, value in state.items()
     }
-    save_file(weights, staged / WEIGHTS_FILE)
-    save_file(moments, staged / MOMENTS_FILE)
-    (staged / STATE_FILE).write_text(json.dumps(asdict(history)) + "\n")
+    try:
+        with writing(made):
+            staged.mkdir(parents=True)
+            save_file(weights, staged / WEIGHTS_FILE)
+            save_file(moments, staged / MOMENTS_FILE)
+            (staged / STATE_FILE).write_text(json.dumps(asdict(history)) + "\n")
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
     shutil.rmtree(made, ignore_errors=True)
     staged.rename(made)
     for other in folder.glob("checkpoint-*"):
@@ -74,15 +85,21 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.AdamW
         stated = json.loads((path / STATE_FILE).read_text())
         with torch.no_grad():
             for name, parameter in network.named_parameters():
+                if weights[name].shape != parameter.shape:  # copy_ would broadcast
+                    found, wanted = tuple(weights[name].shape), tuple(parameter.shape)
+                    raise ValueError(f"{WEIGHTS_FILE}: {name!r} has shape {found}, the model's has {wanted}")
                 parameter.copy_(weights[name])
         states: dict[int, dict[str, Any]] = {}
         for key, value in moments.items():
             number, _, kind = key.partition(".")
             states.setdefault(int(number), {})[kind] = value
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        check_moments(optimizer)
         losses = [(int(step), float(loss)) for step, loss in stated["losses"]]
         validation = {int(step): float(loss) for step, loss in stated["validation"].items()}
-        return History(stated["step"], stated["seconds"], losses, validation)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        return History(int(stated["step"]), float(stated["seconds"]), losses, validation)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: cannot be resumed from ({reason}); start again") from error
+        raise CheckpointError(
+            f"{path}: cannot be resumed from ({reason}); start again with --overwrite"
+        ) from error

@@ -103,6 +103,10 @@ def pretrain(
     return workspace.publish_files(model, files, finished=not stopped)
 
 
+def _named(text: TextRead) -> str:
+    return ", ".join(source.place for source in text.sources)
+
+
 class _Run:
     """One run: its windows, its optimiser, and how far it is."""
 
@@ -121,7 +125,7 @@ class _Run:
         self.states: Layer = language.states
         self.head: Layer = language.head
         end = int(language.tokenizer.eos_token_id)
-        train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed)
+        train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed, _named(text))
         self.unique_tokens, self.held_tokens = len(train_N), len(held_N)
         self.windows = Windows(train_N, language.context, config.seed, self.device)
         self.held = Windows(held_N, language.context, config.seed, self.device).evenly(HELD_WINDOWS)

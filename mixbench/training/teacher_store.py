@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mixbench.errors import CheckpointError, InputError, MixbenchError
 from mixbench.files import write_atomic
+from mixbench.full_disk import writing
 
 CARD_FILE, KEYS_FILE, VECTORS_FILE = "teacher.json", "keys.npy", "vectors.npy"
 KEY_BYTES = 16
@@ -138,8 +139,9 @@ class TeacherStore:
         staged = Path(tempfile.mkdtemp(dir=self.folder, prefix=".part-"))
         try:
             raw = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)
-            np.save(staged / VECTORS_FILE, vectors.astype(np.float16))
-            np.save(staged / KEYS_FILE, raw)
+            with writing(self.folder / name):
+                np.save(staged / VECTORS_FILE, vectors.astype(np.float16))
+                np.save(staged / KEYS_FILE, raw)
             staged.chmod(0o755)
             if not (self.folder / name).exists():  # else another run was faster with the same texts
                 staged.rename(self.folder / name)

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mixbench.data.texts import Piece, TextSource, read_pieces
 from mixbench.errors import CheckpointError, InputError
+from mixbench.full_disk import writing
 
 PIECES_AT_ONCE = 512
 
@@ -71,7 +72,7 @@ def _write(path: Path, rows: Iterable[list[int]], kind: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with writing(path), os.fdopen(descriptor, "wb") as stream:
             _header(stream, kind, 0)
             count = 0
             for ids in rows:
@@ -90,7 +91,7 @@ def _header(stream: IO[bytes], kind: str, count: int) -> None:
 
 
 def split_tokens(
-    ids_N: np.ndarray[Any, Any], end: int, context: int, seed: int
+    ids_N: np.ndarray[Any, Any], end: int, context: int, seed: int, named: str = "the text"
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the ids to train on and those held out: a hundredth of them, and at least one window.
 
@@ -103,7 +104,7 @@ def split_tokens(
     window, total = context + 1, len(ids_N)
     if total < 2 * window:
         raise InputError(
-            f"the text has {total} tokens, and training needs {2 * window}: a window of {context} and the"
+            f"{named} has {total} tokens, and training needs {2 * window}: a window of {context} and the"
             " token after it, and as much held out; give more text"
         )
     wanted = max(window, total // 100)

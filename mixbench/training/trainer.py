@@ -8,6 +8,7 @@ with the last weights and says so in a log line only.
 """
 
 import math
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,6 +27,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
+from mixbench.full_disk import writing
 from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.collating import Collator, Column
@@ -34,6 +36,8 @@ from mixbench.training.dev import METRIC
 from mixbench.training.distill import Teacher
 from mixbench.training.hard_negatives import HardNegatives
 from mixbench.training.objective import build_loss
+from mixbench.training.resuming import check_moments, reading
+from mixbench.training.workspace import STATE_FILE
 
 WEIGHTS_FILE, LOSS_FILE = "weights.safetensors", "loss.safetensors"
 
@@ -61,6 +65,16 @@ class CheckpointTrainer(SentenceTransformerTrainer):
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the card is written from the record, once."""
 
+    def _save_checkpoint(self, *arguments: Any, **settings: Any) -> None:
+        """Write a checkpoint; where that fails, leave none of it and keep those before."""
+        made = self.folder / f"checkpoint-{self.state.global_step}"
+        try:
+            with writing(made):
+                super()._save_checkpoint(*arguments, **settings)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the weights.
 
@@ -78,13 +92,32 @@ class CheckpointTrainer(SentenceTransformerTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
-        load_model(self.model, folder / WEIGHTS_FILE)
-        if self.average is not None:
-            self.average.load(folder)
-        if own := self._loss_weights():
-            stored = load_file(folder / LOSS_FILE)
-            for name, value in own.items():
-                value.data.copy_(stored[name])
+        with reading(folder):
+            TrainerState.load_from_json(str(folder / STATE_FILE))
+            load_model(self.model, folder / WEIGHTS_FILE)
+            if self.average is not None:
+                self.average.load(folder)
+            if own := self._loss_weights():
+                stored = load_file(folder / LOSS_FILE)
+                for name, value in own.items():
+                    value.data.copy_(stored[name].reshape(value.shape))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Put the optimiser back. Raises CheckpointError where its state cannot be used."""
+        if checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        with reading(Path(checkpoint)):
+            for name in ("optimizer.pt", "scheduler.pt"):
+                if not (Path(checkpoint) / name).is_file():  # the library would go on without it
+                    raise FileNotFoundError(f"it holds no {name}")
+            super()._load_optimizer_and_scheduler(checkpoint)
+            assert self.optimizer is not None
+            check_moments(self.optimizer)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with nullcontext() if checkpoint is None else reading(Path(checkpoint)):
+            super()._load_rng_state(checkpoint)
 
     def _loss_weights(self) -> dict[str, Tensor]:
         """Return the parameters that the loss has beside the model's: projections to a teacher."""
@@ -102,11 +135,13 @@ class CheckpointTrainer(SentenceTransformerTrainer):
     def settle(self, step: int | None = None) -> None:
         """Put the weights to publish into the model: those of now, or those of the checkpoint of `step`."""
         folder = self.folder / f"checkpoint-{step}"
-        if step is not None and self.average is None:
-            load_model(self.model, folder / WEIGHTS_FILE)
+        if step is not None:
+            with reading(folder):
+                if self.average is None:
+                    load_model(self.model, folder / WEIGHTS_FILE)
+                else:
+                    self.average.load(folder)
         if self.average is not None:
-            if step is not None:
-                self.average.load(folder)
             self.average.install()
 
     def check_finite(self) -> None:

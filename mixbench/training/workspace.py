@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, InputError
 from mixbench.files import write_atomic
+from mixbench.full_disk import writing
 from mixbench.training.record import RECORD_FILE, model_card, render_record
 
 PLAN_FILE = "plan.json"
@@ -78,14 +79,23 @@ class Workspace:
     def publish_files(
         self, model: SentenceTransformer, files: Mapping[str, str | bytes], finished: bool
     ) -> Path:
-        """Put model and `files`, by name, in place of the output; drop the checkpoints if finished."""
+        """Put model and `files`, by name, in place of the output; drop the checkpoints if finished.
+
+        Raises:
+            MixbenchError: no space is left for it; what was at the output before stays whole.
+        """
         model.model_card_data.model_name = self.output.name
         staged, replaced = self.folder / "staged", self.folder / "replaced"
         for folder in (staged, replaced):
             shutil.rmtree(folder, ignore_errors=True)
-        model.save_pretrained(str(staged), create_model_card=False)
-        for name, content in files.items():
-            write_atomic(staged / name, content)
+        try:
+            with writing(self.output):
+                model.save_pretrained(str(staged), create_model_card=False)
+                for name, content in files.items():
+                    write_atomic(staged / name, content)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
         if self.output.exists():
             self.output.rename(replaced)
         staged.rename(self.output)
