@@ -24,7 +24,7 @@ def column(model, texts=TEXTS, **settings):
 @pytest.mark.parametrize("prompt", [None, "query: "])
 def test_a_batch_has_the_embeddings_that_the_model_gives(preset, prompt):
     model = build_model(preset, seed=0).eval()
-    made = column(model, prompts={"query": prompt}, most=20)
+    made = column(model, prompts={"query": prompt}, most=64)
     assert len(made["chunks"]) == (1 if preset == "tiny-static" else 3)
     with torch.no_grad():
         ours = embed(model, made)
@@ -40,9 +40,14 @@ def test_one_chunk_holds_a_whole_column_for_a_loss_that_cuts_it():
 
 
 def test_chunks_hold_no_more_tokens_than_told_and_at_least_one_text():
-    assert chunk_bounds([17, 16, 9, 8, 1], most=32) == [(0, 1), (1, 3), (3, 5)]
+    assert chunk_bounds([17, 16, 15, 8, 7], most=32) == [(0, 1), (1, 3), (3, 5)]
     assert chunk_bounds([100, 1], most=8) == [(0, 1), (1, 2)]
-    assert chunk_bounds([0, 0], most=16) == [(0, 2)]
+    assert chunk_bounds([0, 0], most=16) == [(0, 1), (1, 2)]
+
+
+def test_a_chunk_ends_before_texts_that_would_be_mostly_padding_once_it_is_a_quarter_full():
+    assert chunk_bounds([16, 16, 12, 11, 9], most=128) == [(0, 3), (3, 5)]
+    assert chunk_bounds([16, 11, 11, 11], most=128) == [(0, 2), (2, 4)]
 
 
 def test_a_text_is_tokenised_once(monkeypatch):

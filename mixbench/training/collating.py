@@ -24,6 +24,8 @@ SORTED_TOGETHER = 16_384
 """Texts that `embed_all` sorts by length at a time."""
 TRIED = 32
 """Texts that must come out alike before the tokenizer's backend is trusted with the rest."""
+FILLED = 0.75
+"""A chunk that is a quarter full takes no text shorter than this share of its width."""
 WIDTH_STEP = 8
 """Widths of chunks are multiples of it: few shapes to compile for, and even ones."""
 READ = {"input_ids", "attention_mask", "token_type_ids", "offsets", "modality", "prompt_length"}
@@ -217,11 +219,16 @@ def cut(
 
 
 def chunk_bounds(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Return (start, end) of chunks of at most `most` tokens, padding included; `lengths` must not rise."""
+    """Return (start, end) of chunks of at most `most` tokens, padding included; `lengths` must not rise.
+
+    Padding is work too: a chunk that is a quarter full ends before the first text that would not fill it.
+    """
     bounds, start = [], 0
     while start < len(lengths):
         width = padded_width(lengths[start])
         end = min(len(lengths), start + max(1, most // width))
+        filling = start + sum(length >= FILLED * width for length in lengths[start:end])
+        end = min(end, max(filling, start + max(1, most // 4 // width)))
         bounds.append((start, end))
         start = end
     return bounds
