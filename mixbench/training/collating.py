@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixbench.errors import InputError
 
-TOKENS_AT_ONCE = {"cuda": 65_536}
+TOKENS_AT_ONCE = {"cuda": 131_072}
 """Most tokens of a chunk, padding included, by type of device; `FEW_TOKENS` on others."""
 FEW_TOKENS = 4_096
 SORTED_TOGETHER = 16_384
