@@ -15,9 +15,11 @@ from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError
 from mixbench.experiments.lineage import read_training_sources
+from mixbench.experiments.systems import EncoderOptions, open_system
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model, model_folder, model_sha256
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from mixbench.retrievers.dense import DenseRetriever
 
 torch.set_num_threads(1)
 
@@ -240,6 +242,19 @@ def test_the_shipped_mixer_loads_offline_and_is_small() -> None:
     assert embeddings.shape == (3, 256)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     assert embeddings[0] @ embeddings[1] > embeddings[0] @ embeddings[2] + 0.2
+
+
+def test_a_folder_with_the_name_of_the_shipped_mixer_is_opened_by_its_path(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.rename(tmp_path / "mixer-tiny")
+    monkeypatch.chdir(tmp_path)
+    retriever = open_system("./mixer-tiny", EncoderOptions())
+    assert isinstance(retriever, DenseRetriever)
+    assert retriever.model.get_embedding_dimension() == 16
+    assert retriever.model_sha256 == model_sha256(tmp_path / "mixer-tiny")
+    assert load_model(Path("mixer-tiny")).get_embedding_dimension() == 16
+    assert load_model("mixer-tiny").get_embedding_dimension() == 256
 
 
 def test_the_shipped_mixer_has_the_shipped_tokenizer_and_a_card() -> None:

@@ -88,11 +88,13 @@ def load_model(
 def model_folder(name_or_path: str | Path, *, revision: str | None = None, offline: bool = False) -> Path:
     """Return the folder of a shipped model, of a path, or of a model of the hub, which is downloaded.
 
+    A `Path` is never a shipped model's name: `./mixer-tiny` and `mixer-tiny` are the same path.
+
     Raises:
         CheckpointError: there is none; the hub gives no such model, or was not asked, being offline.
     """
-    if str(name_or_path) in SHIPPED:
-        return Path(str(files("mixbench.models"))) / "shipped" / str(name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in SHIPPED:
+        return Path(str(files("mixbench.models"))) / "shipped" / name_or_path
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
     from huggingface_hub import snapshot_download
