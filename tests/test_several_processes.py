@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import torch
 from command import Run, refused
 from safetensors.torch import load_file
-from shared_training import RUNS, train_all
+from shared_training import RUNS, train, train_all
 from test_cli_training import write_pairs
 from test_training import largest_difference, words
 
@@ -95,6 +96,17 @@ def test_the_clock_of_the_first_decides_and_a_resumed_run_equals_a_straight_one(
     assert largest_difference(straight, steps) == 0.0
     kept = record(shared.together / "steps")
     assert (kept["steps"], kept["resumed_from"], kept["stopped_early"]) == (6, 3, False)
+
+
+def test_a_run_of_two_processes_is_gone_on_with_by_one(shared: Shared, tmp_path: Path) -> None:
+    for name in ("stopped", ".stopped.training"):
+        shutil.copytree(shared.together / name, tmp_path / name)
+    train(tmp_path / "stopped", resume=True)
+    straight, resumed = (
+        load_file(folder / "model.safetensors") for folder in (shared.alone / "plain", tmp_path / "stopped")
+    )
+    assert largest_difference(straight, resumed) < 1e-5
+    assert record(tmp_path / "stopped")["resumed_from"] == 1
 
 
 def test_processes_drop_out_different_numbers(shared: Shared) -> None:

@@ -1,4 +1,4 @@
-"""What happens beside the steps: a deadline, and word to the person who waits."""
+"""What happens beside the steps: a deadline, an average, and word to the person who waits."""
 
 import logging
 import time
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from mixbench.training.averaging import WeightAverage
 from mixbench.training.dev import METRIC
 from mixbench.training.processes import first
 
@@ -40,6 +41,16 @@ class LastStep(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_log = control.should_save = True
             control.should_evaluate = str(args.eval_strategy.value) == "steps"
+
+
+class Averaging(TrainerCallback):
+    """Take each step's weights into the average."""
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.average.update(state.global_step)
 
 
 class Report(TrainerCallback):

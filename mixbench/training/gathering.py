@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixbench.training.processes import count, number
 
@@ -51,6 +51,16 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(_: Any, gradient_Nd: Tensor) -> tuple[Tensor, None]:
         return gradient_Nd[number() :: count()] * count(), None
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Put the mean over all processes in place of each weight's gradient."""
+    gradients = [value.grad for value in network.parameters() if value.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    means = torch.split(flat / count(), [gradient.numel() for gradient in gradients])
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def has_idle_weights(model: SentenceTransformer) -> bool:

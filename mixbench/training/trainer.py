@@ -24,21 +24,23 @@ from sentence_transformers import (
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from torch import Tensor, nn
 from torch.cuda import is_bf16_supported
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainerState
 
 from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
 from mixbench.full_disk import writing
 from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
+from mixbench.training.callbacks import Averaging
 from mixbench.training.collating import Collator, Column
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
 from mixbench.training.distill import Teacher
-from mixbench.training.gathering import has_idle_weights
+from mixbench.training.gathering import average_gradients, has_idle_weights
 from mixbench.training.hard_negatives import HardNegatives
-from mixbench.training.objective import build_loss
+from mixbench.training.objective import CachedObjective, build_loss
 from mixbench.training.processes import check_count, count, number, together
 from mixbench.training.resuming import check_moments, reading
 from mixbench.training.workspace import STATE_FILE
@@ -56,8 +58,10 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         self.folder = folder
         self.average = average
         super().__init__(**arguments)
+        assert isinstance(self.loss, nn.Module)
+        self.caches_gradients = any(isinstance(part, CachedObjective) for part in self.loss.modules())
         if average is not None:
-            self.add_callback(_Averaging(average))
+            self.add_callback(Averaging(average))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return what gives each process the rows of whole batches; its collator takes its share of them."""
@@ -76,6 +80,16 @@ class CheckpointTrainer(SentenceTransformerTrainer):
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[Column], Tensor]:
         """Return what the loss is called with: the columns of a batch, and its rows."""
         return inputs["columns"], inputs["rows"]
+
+    def training_step(self, model: nn.Module, *arguments: Any, **settings: Any) -> Tensor:
+        """Take a step's gradients; with cached ones processes meet after the last of their mini-batches."""
+        if count() == 1 or not self.caches_gradients:
+            return super().training_step(model, *arguments, **settings)
+        assert isinstance(model, DistributedDataParallel)
+        with model.no_sync():  # some releases of the library would meet after each, and some have fewer
+            loss = super().training_step(model, *arguments, **settings)
+        average_gradients(model)
+        return loss
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the card is written from the record, once."""
@@ -241,16 +255,6 @@ def build_trainer(
         loss=build_loss(model, config, lessons),
         evaluator=evaluator,
     )
-
-
-class _Averaging(TrainerCallback):
-    """Take each step's weights into the average."""
-
-    def __init__(self, average: WeightAverage) -> None:
-        self.average = average
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.average.update(state.global_step)
 
 
 def _arguments(
