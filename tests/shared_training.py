@@ -45,12 +45,13 @@ def train(output: Path, taught=False, resume=False, dropout=0.0, idle=False, **c
     if idle:
         model[0].pooler = nn.Parameter(torch.ones(3))
     kept, dev = hold_out(mined(), 8, seed=1)
-    settings = {"batch_size": 9, "max_steps": 6, "eval_every": 2, "learning_rate": 0.05, "seed": 3} | changes
+    settings = {"batch_size": 9, "max_steps": 6, "eval_every": 2, "learning_rate": 0.05, "warmup_ratio": 0}
+    config = TrainConfig(**settings | {"seed": 3} | changes)
     teacher = None
     if taught:  # the first process alone may open it
         teacher = Teacher(store(output.parent / "teachers"), refuse if RANK else lambda: encode)
     train_retriever(
-        model, [PairSource(pairs=kept), PairSource(pairs=few())], TrainConfig(**settings), output,
+        model, [PairSource(pairs=kept), PairSource(pairs=few())], config, output,
         origin=Origin(base="words"), dev=[dev], teacher=teacher, resume=resume, progress=False,
     )  # fmt: skip
 
