@@ -15,6 +15,9 @@ from pathlib import Path
 class MixbenchError(Exception):
     """An expected failure; its message is the one line that a user reads."""
 
+    repeated: bool | None = None
+    """Whether another process of the same run says it; None where they have not compared their errors."""
+
 
 class InputError(MixbenchError):
     """A file, a line of it, or a value that cannot be used."""

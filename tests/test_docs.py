@@ -86,6 +86,13 @@ def test_every_command_in_the_documents_parses(line: str) -> None:
     parse(line)
 
 
+def test_the_command_for_several_gpus_is_one_that_parses() -> None:
+    (line,) = commands("README.md", "torchrun")
+    launcher, command = line.split(" -m mixbench ")
+    assert launcher == "torchrun --nproc-per-node 2"
+    parse(f"mixbench {command}")
+
+
 @pytest.mark.parametrize("line", inline_commands("README.md") + inline_commands("CONTRIBUTING.md"))
 def test_every_command_named_in_running_text_exists(line: str) -> None:
     name, *words = shlex.split(line)

@@ -4,6 +4,7 @@ Data goes to standard output, progress and messages to standard error. Exit stat
 error (one line), 2 usage, 3 a check that failed. Rooms are imported inside verbs, so that help is instant.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
-from mixbench.errors import MixbenchError
+from mixbench.errors import InputError, MixbenchError
 
 VERBS: dict[str, Callable[..., Any]] = {
     "eval": eval_command,
@@ -81,11 +82,16 @@ for group, (text, verbs) in GROUPS.items():
 
 
 def main() -> None:
-    """Run the command line; end an expected error with one line and exit status 1."""
+    """Run the command line; end an expected error with one line, of one process, and exit status 1."""
+    processes, number = (os.environ.get(name, alone) for name, alone in (("WORLD_SIZE", "1"), ("RANK", "0")))
     try:
+        if "LOCAL_RANK" in os.environ and processes != "1" and sys.argv[1:2] != ["train-retriever"]:
+            raise InputError(f"{processes} processes were started, of which only train-retriever makes use")
         app(prog_name="mixbench")
     except MixbenchError as error:
-        typer.echo(f"mixbench: {error}", err=True)
+        # What fails before they compare, or has no other to be compared with, fails in all alike.
+        if not (number != "0" if error.repeated is None else error.repeated):
+            typer.echo(f"mixbench: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("mixbench: interrupted", err=True)

@@ -102,9 +102,13 @@ def train_retriever_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
 ) -> None:
-    """Train a retriever with cosine InfoNCE, a teacher or both, and write its folder, record and card."""
+    """Train a retriever with cosine InfoNCE, a teacher or both, and write its folder, record and card.
+
+    Processes that torchrun or accelerate launch starts share each batch, each on its own device.
+    """
     from mixbench.experiments.training import PairOptions, run_training
     from mixbench.training.config import TrainConfig, read_widths
+    from mixbench.training.processes import company, number
 
     config = TrainConfig(
         temperature=temperature,
@@ -137,12 +141,14 @@ def train_retriever_command(
         tasks_dir=tasks_dir,
         data_dir=data_dir,
     )
-    folder = run_training(
-        base, sources, config, output,
-        teacher=teacher, teacher_store=teacher_store, device=device, settings=settings or (),
-        model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
-    )  # fmt: skip
-    typer.echo(folder)
+    with company(device) as own_device:
+        folder = run_training(
+            base, sources, config, output,
+            teacher=teacher, teacher_store=teacher_store, device=own_device, settings=settings or (),
+            model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
+        )  # fmt: skip
+        if number() == 0:
+            typer.echo(folder)
 
 
 def train_tokenizer_command(

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -11,12 +12,20 @@ from mixbench.data.cloze import cloze_pairs
 from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
+from mixbench.experiments import progress
 from mixbench.experiments.lineage import command_line, read_training_sources
 from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
 from mixbench.experiments.teaching import find_teacher
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig
+from mixbench.training.processes import first, in_turn, number
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from mixbench.training.distill import Teacher
+    from mixbench.training.record import Origin
 
 log = Console(stderr=True)
 
@@ -59,47 +68,60 @@ def run_training(
     """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
     `settings` are "FIELD=VALUE" in place of what a mixer has. `teacher_store` is the folder of
-    teachers' embeddings, by default that of `teacher_places`.
+    teachers' embeddings, by default that of `teacher_places`. Several processes prepare in turn, and only the
+    first of them speaks.
     """
-    from mixbench.models import build_model
-    from mixbench.models.build import reshape_mixer
-    from mixbench.models.load import load_model, model_folder, model_sha256, place
     from mixbench.models.storage import shrink_folder
-    from mixbench.training.contrastive import Origin, train_retriever
+    from mixbench.training.contrastive import train_retriever
 
-    command = command_line(sys.argv[1:])
-    changes = read_changes(base, settings)
-    sources, dev = read_sources(pairs, config.seed)
-    taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
-    if base in PRESETS:
-        origin = Origin(base=changed_name(base, changes), command=command, licence=model_licence)
-        model = place(build_model(base, seed=config.seed, changes=changes), device)
-    else:
-        folder = model_folder(base)
-        model = load_model(base)
-        if changes:
-            try:
-                model = reshape_mixer(model, changes, config.seed)
-            except ValueError as error:
-                raise InputError(f"--set on {base!r}: {error}") from error
-        model = place(model, device)
-        inherited = read_training_sources(folder) or ()
-        origin = Origin(
-            base=changed_name(Path(base).name, changes),
-            base_sha256=model_sha256(folder),
-            command=command,
-            inherited=inherited,
-            licence=model_licence,
-        )
-    if shrink:
-        check_shrinkable(model, base)
+    log.quiet = progress.log.quiet = number() > 0
+
+    def prepare() -> "tuple[SentenceTransformer, Origin, list[PairSource], list[Pairs], Teacher | None]":
+        changes = read_changes(base, settings)
+        sources, dev = read_sources(pairs, config.seed)
+        taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
+        model, origin = _open_base(base, changes, config.seed, device, model_licence)
+        if shrink:
+            check_shrinkable(model, base)
+        return model, origin, sources, dev, taught_by
+
+    model, origin, sources, dev, taught_by = in_turn(prepare)
     train_retriever(
         model, sources, config, output,
         origin=origin, dev=dev, teacher=taught_by, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if shrink:
-        shrink_folder(output)
+        first(lambda: shrink_folder(output))
     return output
+
+
+def _open_base(
+    base: str, changes: dict[str, Any], seed: int, device: str, licence: str
+) -> "tuple[SentenceTransformer, Origin]":
+    """Return the model to start from, on its device, and where it comes from."""
+    from mixbench.models import build_model
+    from mixbench.models.build import reshape_mixer
+    from mixbench.models.load import load_model, model_folder, model_sha256, place
+    from mixbench.training.record import Origin
+
+    command = command_line(sys.argv[1:])
+    if base in PRESETS:
+        origin = Origin(base=changed_name(base, changes), command=command, licence=licence)
+        return place(build_model(base, seed=seed, changes=changes), device), origin
+    folder = model_folder(base)
+    model = load_model(base)
+    if changes:
+        try:
+            model = reshape_mixer(model, changes, seed)
+        except ValueError as error:
+            raise InputError(f"--set on {base!r}: {error}") from error
+    return place(model, device), Origin(
+        base=changed_name(Path(base).name, changes),
+        base_sha256=model_sha256(folder),
+        command=command,
+        inherited=read_training_sources(folder) or (),
+        licence=licence,
+    )
 
 
 def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], list[Pairs]]:

@@ -1,4 +1,4 @@
-"""What happens beside the steps: a deadline, and word to the person who waits."""
+"""What happens beside the steps: a deadline, an average, and word to the person who waits."""
 
 import logging
 import time
@@ -8,25 +8,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from mixbench.training.averaging import WeightAverage
 from mixbench.training.dev import METRIC
+from mixbench.training.processes import first
 
 logger = logging.getLogger("mixbench.training")
 
 
 class Deadline(TrainerCallback):
-    """Stop at the first step that ends after `minutes`, with a checkpoint to resume from.
+    """Stop at the first step that ends after `minutes` by the first process's clock; leave a checkpoint.
 
     It asks for no dev score, so that a resumed run's history is a straight run's.
     """
 
     def __init__(self, minutes: float | None) -> None:
-        self.seconds = float("inf") if minutes is None else 60 * minutes
+        self.seconds = None if minutes is None else 60 * minutes
         self.started = time.monotonic()
         self.stopped = False
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        late = time.monotonic() - self.started > self.seconds
-        if late and state.global_step < state.max_steps:
+        limit = self.seconds
+        if limit is None or state.global_step >= state.max_steps:
+            return
+        if first(lambda: time.monotonic() - self.started > limit):
             self.stopped = control.should_training_stop = control.should_save = control.should_log = True
 
 
@@ -37,6 +41,16 @@ class LastStep(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_log = control.should_save = True
             control.should_evaluate = str(args.eval_strategy.value) == "steps"
+
+
+class Averaging(TrainerCallback):
+    """Take each step's weights into the average."""
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.average.update(state.global_step)
 
 
 class Report(TrainerCallback):
@@ -75,7 +89,7 @@ class Report(TrainerCallback):
             return
         if self.task is not None:
             self.bar.update(self.task, news=self.loss + self.dev)
-        if self.bar.disable:
+        if self.bar.disable and state.is_world_process_zero:
             logger.info("step %d/%d %s%s", state.global_step, state.max_steps, self.loss, self.dev)
 
     def close(self) -> None:

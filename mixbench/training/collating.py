@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from mixbench.errors import InputError
+from mixbench.training.gathering import share
 
 TOKENS_AT_ONCE = {"cuda": 131_072}
 """Most tokens of a chunk, padding included, by type of device; `FEW_TOKENS` on others."""
@@ -31,7 +32,10 @@ WIDTH_STEP = 8
 READ = {"input_ids", "attention_mask", "token_type_ids", "offsets", "modality", "prompt_length"}
 
 Column = dict[str, Any]
-"""A batch of texts: its `chunks`, and their `order` (B): text i stands at place order[i] of all chunks."""
+"""A batch of texts: its `chunks`, and their `order` (B): text i stands at place order[i] of all chunks.
+
+That of a `Collator` has the texts of this process, and their number in all processes as its `size`.
+"""
 
 
 @dataclass(frozen=True)
@@ -170,8 +174,11 @@ class Collator:
 
     def _column(self, name: str, numbers: Sequence[int]) -> Column:
         texts, tokenised = self.columns[name], self.tokenised[name]
-        ids = tokenised.of([texts[number] for number in numbers])
-        return cut(ids, self.layout, None if self.whole else self.most, tokenised.constants)
+        own = share(numbers)
+        # A process without a share embeds a text too, as all wait for its gradients; `order` leaves it out.
+        ids = tokenised.of([texts[number] for number in own or numbers[:1]])
+        column = cut(ids, self.layout, None if self.whole else self.most, tokenised.constants)
+        return {**column, "order": column["order"][: len(own)], "size": len(numbers)}
 
 
 def embed_all(

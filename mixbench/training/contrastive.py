@@ -7,6 +7,7 @@ between. The checkpoint is chosen on dev pairs; this module never sees a test qu
 import logging
 import platform
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from mixbench.training.dev import METRIC, dev_evaluator
 from mixbench.training.distill import Teacher
 from mixbench.training.hard_negatives import without_dev_passages
 from mixbench.training.objective import check_loss
+from mixbench.training.processes import count, first, join, number, together
 from mixbench.training.record import Origin, Outcome, make_record, weights_sha256
 from mixbench.training.trainer import CheckpointTrainer, build_trainer
 from mixbench.training.workspace import Workspace
@@ -55,6 +57,9 @@ def train_retriever(
     the output: `resume` continues it, and a finished run removes them. A `teacher` is recorded as the
     origin's, and what it was trained on as inherited.
 
+    Of several processes, started by torchrun or accelerate, each calls this with the same arguments and a
+    model on its own device. They share each batch and all its negatives; the first writes what is written.
+
     Raises:
         InputError: no source, a source without a batch, an output that exists, nothing fitting to resume, or
             a configuration that this model cannot follow.
@@ -63,18 +68,11 @@ def train_retriever(
     if not sources:
         raise InputError("nothing to train on: give at least one source of pairs, as --pairs or --task")
     workspace = Workspace(output)
-    workspace.check(resume, overwrite)
-    if config.max_length is not None:
-        try:
-            model.max_seq_length = config.max_length
-        except ValueError as error:
-            raise InputError(f"maximum length {config.max_length!r}: {error}") from error
-        except AttributeError:
-            kind = type(model[0]).__name__
-            raise InputError(
-                f"maximum length {config.max_length!r}: {kind} always reads whole texts; leave the length out"
-            ) from None
-    check_loss(model, config, teacher is not None)
+    join(str(model.device))
+    with together():
+        workspace.check(resume, overwrite)
+        _limit_length(model, config.max_length)
+        check_loss(model, config, teacher is not None)
     dev = [pairs for pairs in dev if len(pairs)]
     if config.hard_negatives:
         sources = without_dev_passages(sources, dev)
@@ -83,7 +81,21 @@ def train_retriever(
         record = make_record(
             origin if teacher is None else origin.taught_by(teacher.card), config, sources, dev, outcome
         )
-        return workspace.publish(model, record, finished=not outcome.stopped)
+        return first(lambda: workspace.publish(model, record, finished=not outcome.stopped))
+
+
+def _limit_length(model: SentenceTransformer, tokens: int | None) -> None:
+    if tokens is None:
+        return
+    try:
+        model.max_seq_length = tokens
+    except ValueError as error:
+        raise InputError(f"maximum length {tokens!r}: {error}") from error
+    except AttributeError:
+        kind = type(model[0]).__name__
+        raise InputError(
+            f"maximum length {tokens!r}: {kind} always reads whole texts; leave the length out"
+        ) from None
 
 
 def _fit(
@@ -103,8 +115,9 @@ def _fit(
     evaluator = dev_evaluator(dev, train, config.seed) if dev else None
     trainer = build_trainer(model, train, config, workspace.folder, evaluator, teacher)
     taught = {} if teacher is None else {"teacher_sha256": teacher.card.sha256}
-    checkpoint = workspace.open(_plan(config, sources, dev, base, base_weights) | taught, resume)
-    scores = {0: evaluator(model)[METRIC]} if evaluator else {}
+    plan = _plan(config, sources, dev, base, base_weights) | taught
+    checkpoint = first(lambda: workspace.open(plan, resume))
+    scores = {0: _score(evaluator, model)} if evaluator else {}
     started = time.monotonic()
     stopped = _train(trainer, config, checkpoint, progress)
     seconds = time.monotonic() - started
@@ -137,7 +150,9 @@ def _plan(
 
 def _train(trainer: CheckpointTrainer, config: TrainConfig, checkpoint: Path | None, progress: bool) -> bool:
     """Run the trainer to its end or its deadline; return whether it was the deadline."""
-    deadline, report = Deadline(config.max_minutes), Report(progress)
+    deadline, report = Deadline(config.max_minutes), Report(progress and number() == 0)
+    if number():
+        torch.manual_seed(config.seed + number())  # dropout that differs from the first process's
     trainer.remove_callback(PrinterCallback)
     for callback in (LastStep(), deadline, report):
         trainer.add_callback(callback)
@@ -150,7 +165,8 @@ def _train(trainer: CheckpointTrainer, config: TrainConfig, checkpoint: Path | N
         report.close()
         for block in compiled:
             block._compiled_call_impl = None
-    trainer.check_finite()
+    with together():
+        trainer.check_finite()
     return deadline.stopped
 
 
@@ -179,12 +195,16 @@ def _restore_best(
     key = f"eval_{METRIC}"
     scores.update({int(entry["step"]): entry[key] for entry in state.log_history if key in entry})
     if last not in scores:
-        scores[last] = evaluator(trainer.model)[METRIC]
+        scores[last] = _score(evaluator, trainer.model)
     best: int | None = state.best_global_step
     if best is None or best == last or scores[last] > scores[best]:
         return last
     trainer.settle(best)
     return best
+
+
+def _score(evaluator: InformationRetrievalEvaluator, model: SentenceTransformer) -> float:
+    return first(lambda: float(evaluator(model)[METRIC]))
 
 
 def _counts(trainer: CheckpointTrainer, checkpoint: Path | None) -> dict[str, Any]:
@@ -213,10 +233,9 @@ def _batch_sizes(batches: OneSourceBatches, steps: int) -> list[int]:
 
 def _setting(trainer: CheckpointTrainer) -> dict[str, Any]:
     on_gpu = trainer.args.device.type == "cuda"
+    device = torch.cuda.get_device_name(trainer.args.device) if on_gpu else f"CPU ({platform.machine()})"
     return {
-        "device": torch.cuda.get_device_name(trainer.args.device)
-        if on_gpu
-        else f"CPU ({platform.machine()})",
+        "device": f"{count()} x {device}" if count() > 1 else device,
         "precision": "bf16" if trainer.args.bf16 else "fp32",
     }
 
@@ -229,7 +248,10 @@ def _quiet() -> Iterator[None]:
     transformers_logging.set_verbosity(logging.ERROR)
     library.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # sentence-transformers sets it for accelerate, which hands it on to torch.
+            warnings.filterwarnings("ignore", ".*broadcast_buffers.* is deprecated", FutureWarning)
+            yield
     finally:
         transformers_logging.set_verbosity(before)
         library.setLevel(level)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, kl_div, normalize
 
 from mixbench.data.pairs import Pairs
+from mixbench.training.processes import first, number
 from mixbench.training.teacher_store import Encode, TeacherCard, TeacherStore
 
 
@@ -32,16 +33,24 @@ class Teacher:
         return self.store.card
 
     def lessons(self, sources: Sequence[Pairs], device: torch.device) -> "Lessons":
-        """Embed what of `sources` is not in the store, and return the embeddings of their rows."""
+        """Embed what of `sources` is not in the store, and return the embeddings of their rows.
+
+        Of several processes the first embeds, and the others then read the store, which they share.
+        """
         queries = [query for pairs in sources for query in pairs.queries]
         positives = [positive for pairs in sources for positive in pairs.positives]
+        first(lambda: self._embed(queries, positives))
+        if number():
+            self.store.reread()
+        return Lessons(self.store, queries, positives, device)
+
+    def _embed(self, queries: Sequence[str], positives: Sequence[str]) -> None:
         absent_queries = self.store.missing("query", queries)
         absent_positives = self.store.missing("document", positives)
         if absent_queries or absent_positives:
             encode = self.open()
             self.store.fill("query", absent_queries, encode)
             self.store.fill("document", absent_positives, encode)
-        return Lessons(self.store, queries, positives, device)
 
 
 class Lessons:

@@ -3,7 +3,8 @@
 InfoNCE, its symmetric form, gradient caching and nested widths are sentence-transformers' own. Duplicates
 need no mask in any loss: `batches.py` lets no text stand twice in a batch, nor beside another of its matches,
 and `hard_negatives.py` adds none that would. M hard negatives follow the B positives of a batch; only InfoNCE
-from query to passage sees them.
+from query to passage sees them. Several processes embed a share of the batch each, gather the embeddings, and
+all take the loss of the whole: negatives are those of all processes.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from mixbench.errors import InputError
 from mixbench.training.collating import Column, embed
 from mixbench.training.config import TrainConfig
 from mixbench.training.distill import Distillation, Lessons
+from mixbench.training.gathering import gathered
 
 
 def build_loss(model: SentenceTransformer, config: TrainConfig, lessons: Lessons | None) -> nn.Module:
@@ -84,7 +86,7 @@ class Objective(nn.Module):
 
     def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
         """Return the loss of a batch: columns of queries and passages, and the numbers of its rows (B)."""
-        return self.of([embed(self.model, column) for column in columns], rows)
+        return self.of([gathered(embed(self.model, column), column["size"]) for column in columns], rows)
 
     def of(self, embeddings: Sequence[Tensor], rows: Tensor) -> Tensor:
         """Return the loss of the embeddings (B, S) of queries and (B + M, S) of positives and negatives."""
@@ -117,15 +119,18 @@ class CachedObjective(CachedLossMixin, Objective):
     def forward(self, columns: Sequence[Column], rows: Tensor) -> Tensor:
         """Return the loss of a batch whose columns are one chunk each."""
         # The library hands the labels on to `calculate_loss` as they are.
-        along: Any = (rows, [column["order"] for column in columns])
+        along: Any = (rows, [(column["order"], column["size"]) for column in columns])
         return self.forward_cached([column["chunks"][0] for column in columns], along)
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False
     ) -> Tensor:
         """Return the loss of the embeddings in their mini-batches; leave their gradients where asked."""
-        rows, orders = labels
-        embeddings = [torch.cat(column)[order] for column, order in zip(reps, orders, strict=True)]
+        rows, places = labels
+        embeddings = [
+            gathered(torch.cat(column)[order], size)
+            for column, (order, size) in zip(reps, places, strict=True)
+        ]
         loss = self.of(embeddings, rows)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from mixbench.errors import CheckpointError
+from mixbench.training.processes import together
 
 UNREADABLE = (
     OSError,
@@ -25,15 +26,16 @@ UNREADABLE = (
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Raise CheckpointError, with the name of the checkpoint, where reading it fails."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"{folder}: cannot be resumed from ({reason}); delete this folder to resume from the checkpoint"
-            " before it, or start again with --overwrite"
-        ) from error
+    """Raise CheckpointError, with the name of the checkpoint, where reading it fails in any process."""
+    with together():
+        try:
+            yield
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{folder}: cannot be resumed from ({reason}); delete this folder to resume from the"
+                " checkpoint before it, or start again with --overwrite"
+            ) from error
 
 
 def check_moments(optimizer: torch.optim.Optimizer) -> None:

@@ -92,6 +92,10 @@ class TeacherStore:
                 )
         else:
             write_atomic(path, json.dumps(asdict(card), indent=2) + "\n")
+        self.reread()
+
+    def reread(self) -> None:
+        """Take in what others have written here since."""
         self._parts: list[NDArray[np.float16]] = []
         self._places: dict[bytes, tuple[int, int]] = {}
         for keys in sorted(self.folder.glob(f"*/{KEYS_FILE}")):

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, load_model, save_file, save_model
 from sentence_transformers import (
     SentenceTransformer,
@@ -23,19 +24,24 @@ from sentence_transformers import (
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from torch import Tensor, nn
 from torch.cuda import is_bf16_supported
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from transformers import TrainerState
 
 from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
 from mixbench.full_disk import writing
 from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
+from mixbench.training.callbacks import Averaging
 from mixbench.training.collating import Collator, Column
 from mixbench.training.config import TrainConfig
 from mixbench.training.dev import METRIC
 from mixbench.training.distill import Teacher
+from mixbench.training.gathering import average_gradients, has_idle_weights
 from mixbench.training.hard_negatives import HardNegatives
-from mixbench.training.objective import build_loss
+from mixbench.training.objective import CachedObjective, build_loss
+from mixbench.training.processes import check_count, count, number, together
 from mixbench.training.resuming import check_moments, reading
 from mixbench.training.workspace import STATE_FILE
 
@@ -52,15 +58,38 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         self.folder = folder
         self.average = average
         super().__init__(**arguments)
+        assert isinstance(self.loss, nn.Module)
+        self.caches_gradients = any(isinstance(part, CachedObjective) for part in self.loss.modules())
         if average is not None:
-            self.add_callback(_Averaging(average))
+            self.add_callback(Averaging(average))
 
-    def get_batch_sampler(self, *_: Any, **__: Any) -> OneSourceBatches:
-        return self.batches
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return what gives each process the rows of whole batches; its collator takes its share of them."""
+        dataset: Any = self.train_dataset
+        loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_sampler=self.batches,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = prepare_data_loader(
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True
+        )
+        return prepared
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[Column], Tensor]:
         """Return what the loss is called with: the columns of a batch, and its rows."""
         return inputs["columns"], inputs["rows"]
+
+    def training_step(self, model: nn.Module, *arguments: Any, **settings: Any) -> Tensor:
+        """Take a step's gradients; with cached ones processes meet after the last of their mini-batches."""
+        if count() == 1 or not self.caches_gradients:
+            return super().training_step(model, *arguments, **settings)
+        assert isinstance(model, DistributedDataParallel)
+        with model.no_sync():  # some releases of the library would meet after each, and some have fewer
+            loss = super().training_step(model, *arguments, **settings)
+        average_gradients(model)
+        return loss
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the card is written from the record, once."""
@@ -69,11 +98,24 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         """Write a checkpoint; where that fails, leave none of it and keep those before."""
         made = self.folder / f"checkpoint-{self.state.global_step}"
         try:
-            with writing(made):
+            with together(), writing(made):
                 super()._save_checkpoint(*arguments, **settings)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
+
+    def save_model(self, *arguments: Any, **settings: Any) -> None:
+        with together():  # in these steps, since the library lets the processes meet between them
+            if number() == 0:
+                super().save_model(*arguments, **settings)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        with together():
+            super()._save_optimizer_and_scheduler(output_dir)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        with together():  # so that the state file, which makes a checkpoint whole, comes after all of them
+            super()._save_rng_state(output_dir)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the weights.
@@ -152,8 +194,9 @@ class CheckpointTrainer(SentenceTransformerTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Record `logs`, unless the loss in them is not finite."""
-        if not math.isfinite(logs.get("loss", 0.0)):
-            self.diverged(f"the loss is {logs['loss']}")
+        with together():
+            if not math.isfinite(logs.get("loss", 0.0)):
+                self.diverged(f"the loss is {logs['loss']}")
         super().log(logs, start_time)
 
     def diverged(self, what: str) -> None:
@@ -183,14 +226,15 @@ def build_trainer(
     """
     from datasets import Dataset
 
-    batches = OneSourceBatches(sources, config.batch_size, config.seed)
+    with together():
+        batches = OneSourceBatches(sources, config.batch_size, config.seed)
+        negatives = HardNegatives(sources, batches, config.hard_negatives) if config.hard_negatives else None
     steps = config.max_steps or max(1, math.ceil(config.epochs * len(batches)))
     columns = {
         "query": [query for pairs in sources for query in pairs.queries],
         "positive": [positive for pairs in sources for positive in pairs.positives],
     }
     rows = range(len(columns["query"]))
-    negatives = HardNegatives(sources, batches, config.hard_negatives) if config.hard_negatives else None
     columns["positive"] += [] if negatives is None else negatives.texts
     prompts = {"query": model.prompts.get("query"), "positive": model.prompts.get("document")}
     lessons = None if teacher is None else teacher.lessons(sources, model.device)
@@ -211,16 +255,6 @@ def build_trainer(
         loss=build_loss(model, config, lessons),
         evaluator=evaluator,
     )
-
-
-class _Averaging(TrainerCallback):
-    """Take each step's weights into the average."""
-
-    def __init__(self, average: WeightAverage) -> None:
-        self.average = average
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.average.update(state.global_step)
 
 
 def _arguments(
@@ -254,6 +288,9 @@ def _arguments(
         report_to="none",
         disable_tqdm=True,
         push_to_hub=False,
+        dataloader_drop_last=True,  # without effect on our batches, but the library would warn
+        ddp_find_unused_parameters=has_idle_weights(model) if count() > 1 else None,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # one process drives one device
+    check_count(arguments.world_size)
     return arguments
