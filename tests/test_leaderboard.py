@@ -60,7 +60,7 @@ def test_rows_are_models_with_the_best_mean_first_and_cells_link_to_results(tmp_
         f"**[.544]({place(land)})**",
         f"**[.544]({place(sea)})**",
     ]
-    assert rows[1][1:4] == [".500 ≈ (.210–.877)", "2 (1–2)", "2"]
+    assert rows[1][1:4] == [".500 ≈ (.167–.833)", "2 (1–2)", "2"]
 
 
 def test_a_page_is_the_same_bytes_in_whatever_order_results_come(tmp_path: Path) -> None:
