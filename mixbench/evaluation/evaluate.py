@@ -96,6 +96,21 @@ def evaluate(
     return Evaluation(result=result, query_scores=tally.query_scores, rankings=tally.rankings, tag=tag)
 
 
+def rounded_scores(
+    data: Sequence[RetrievalData], rankings: Mapping[str, Ranking]
+) -> dict[str, dict[str, float]]:
+    """Return metric -> query_id -> score, rounded as they are stored, of rankings of a task's collections.
+
+    In a task of several parts queries are called part/query_id, here and there.
+    """
+    rounded: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}
+    for each in data:
+        own = {query_id: rankings.get(each.prefix + query_id, []) for query_id in each.queries}
+        for metric, scores in score_queries(each.qrels, own).items():
+            rounded[metric] |= {each.prefix + key: round(value, DECIMALS) for key, value in scores.items()}
+    return rounded
+
+
 def existing_result(
     output: Path, retriever: Retriever, task: Task, data: Sequence[RetrievalData], *, depth: int = DEPTH
 ) -> Result | None:
@@ -171,12 +186,10 @@ class _Tally:
             query_id: _cut(ranking, query_id if remove_identical else None, depth)
             for query_id, ranking in zip(data.queries, found, strict=True)
         }
-        prefix = data.prefix
-        for metric, scores in score_queries(data.qrels, rankings).items():
-            self.query_scores[metric].update(
-                {prefix + key: round(value, DECIMALS) for key, value in scores.items()}
-            )
-        self.rankings.update({prefix + query_id: ranking for query_id, ranking in rankings.items()})
+        named = {data.prefix + query_id: ranking for query_id, ranking in rankings.items()}
+        for metric, scores in rounded_scores([data], named).items():
+            self.query_scores[metric].update(scores)
+        self.rankings.update(named)
         self.index_bytes += retriever.index_bytes
         self.documents += len(data.corpus)
         for name in ("truncated_share", "flops_per_document"):

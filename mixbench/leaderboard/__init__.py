@@ -4,6 +4,7 @@ from mixbench.leaderboard.analysis import Analysis, analyse
 from mixbench.leaderboard.board import read_board, render_board, write_board
 from mixbench.leaderboard.check import check_board
 from mixbench.leaderboard.evidence import Evidence, read_evidence
+from mixbench.leaderboard.export import to_csv, to_json
 from mixbench.leaderboard.markdown import render
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "read_evidence",
     "render",
     "render_board",
+    "to_csv",
+    "to_json",
     "write_board",
 ]

@@ -19,9 +19,10 @@ def controls(analysis: Analysis) -> list[str]:
 def _control(check: ControlCheck) -> str:
     name = f"{row_name(check.control)}, a control of the {check.architecture},"
     if check.best is None or check.gap is None:
-        return f"{name} is not tested: it or every {check.architecture} lacks a task of this page."
+        return f"{name} is not tested: it, or each that is recorded as one, lacks a task here."
     how = "significantly worse" if check.worse else "not significantly worse"
-    said = f"{name} is {how} than the best {check.architecture} here, {row_name(check.best)}:"
+    best = f"the best model recorded as {check.architecture}, {row_name(check.best)}"
+    said = f"{name} is {how} than {best}:"
     return f"{said} {_gap(check.gap)}, p = {chance(check.gap.p_randomisation)}."
 
 
