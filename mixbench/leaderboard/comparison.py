@@ -101,7 +101,6 @@ def compare(
     parts: Sequence[str] = (),
     clusters: Clusters | None = None,
     features: Mapping[str, Mapping[str, float]] | None = None,
-    seed: int = 0,
 ) -> Comparison:
     """Return the comparison of two systems that were scored on the same queries.
 
@@ -110,11 +109,10 @@ def compare(
     """
     query_ids = sorted(a.scores)
     matrix = np.array([[side.scores[query_id] for query_id in query_ids] for side in (a, b)])
-    strata = [_stratum(matrix, query_ids, clusters, f"{part}/") for part in parts]
-    sample = sample_task(task, strata or [_stratum(matrix, query_ids, clusters, "")], seed)
+    prefixes = [f"{part}/" for part in parts] or [""]
+    sample = sample_task(task, [_stratum(matrix, query_ids, clusters, prefix) for prefix in prefixes])
     test, (low, high) = sample.t_test(0, 1), sample.difference_ends(0, 1)
     deltas = matrix[1] - matrix[0]
-    order = sorted(range(len(query_ids)), key=lambda k: (-abs(deltas[k]), query_ids[k]))
     return Comparison(
         task=task,
         metric=metric,
@@ -132,8 +130,8 @@ def compare(
         losses=int((deltas < -TOLERANCE).sum()),
         ties=int((np.abs(deltas) <= TOLERANCE).sum()),
         clustered=clusters is not None and len(set(clusters.values())) < len(clusters),
-        queries=[_query(query_ids[k], a, b) for k in order],
-        slices=_slices(task, matrix, query_ids, clusters, features or {}, seed),
+        queries=_queries(query_ids, a, b),
+        slices=_slices(task, matrix, query_ids, clusters, features or {}),
     )
 
 
@@ -143,16 +141,19 @@ def _stratum(matrix: Numbers, query_ids: Sequence[str], clusters: Clusters | Non
     return make_stratum(matrix[:, kept], units)
 
 
-def _query(query_id: str, a: Side, b: Side) -> QueryDifference:
-    one, other = a.scores[query_id], b.scores[query_id]
-    return QueryDifference(
-        query_id=query_id,
-        a=one,
-        b=other,
-        difference=round(other - one, 9),
-        top_a=a.top.get(query_id),
-        top_b=b.top.get(query_id),
-    )
+def _queries(query_ids: Sequence[str], a: Side, b: Side) -> list[QueryDifference]:
+    found = [
+        QueryDifference(
+            query_id=query_id,
+            a=a.scores[query_id],
+            b=b.scores[query_id],
+            difference=round(b.scores[query_id] - a.scores[query_id], 9),
+            top_a=a.top.get(query_id),
+            top_b=b.top.get(query_id),
+        )
+        for query_id in query_ids
+    ]
+    return sorted(found, key=lambda each: (-abs(each.difference), each.query_id))
 
 
 def _slices(
@@ -161,7 +162,6 @@ def _slices(
     query_ids: Sequence[str],
     clusters: Clusters | None,
     features: Mapping[str, Mapping[str, float]],
-    seed: int,
 ) -> list[Slice]:
     found = []
     for name, values in features.items():
@@ -170,7 +170,7 @@ def _slices(
             chosen = np.flatnonzero((known >= low) & (known <= high)).tolist()
             ids = [query_ids[k] for k in chosen]
             stratum = _stratum(matrix[:, chosen], ids, clusters, "")
-            sample = sample_task(f"{task} {name} {low}", [stratum], seed)
+            sample = sample_task(f"{task} {name} {low}", [stratum])
             found.append(_slice(name, low, high, len(ids), sample))
     return found
 

@@ -68,7 +68,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *np.frombuffer(digest[:16], dtype="<u4").tolist()])
 
 
-def sample_task(name: str, strata: Strata, seed: int, resamples: int = RESAMPLES) -> Sample:
+def sample_task(name: str, strata: Strata, seed: int = 0, resamples: int = RESAMPLES) -> Sample:
     """Return the sample of the scores on one task: its draws follow from `seed`, the name and the units."""
     every = enumerated_means([strata])
     return Sample(
