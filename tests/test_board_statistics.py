@@ -15,6 +15,9 @@ from word_overlap import make_task
 
 from mixbench.errors import InputError
 from mixbench.leaderboard import Analysis, read_board, render, render_board, to_csv, to_json
+from mixbench.leaderboard.analysis import DRAWN_TASKS
+from mixbench.leaderboard.standings import ALPHA
+from mixbench.leaderboard.statistics import RESAMPLES
 from mixbench.results import Result, query_scores_path, save_clusters, sha256_text
 
 SEA, LAND = make_task("toy/sea"), make_task("toy/land")
@@ -319,6 +322,14 @@ def test_the_json_has_what_the_page_says(tmp_path: Path) -> None:
     assert sea["scores"][0]["mrr_at_10"] == pytest.approx(result.scores.mrr_at_10, abs=1e-9)
     assert read["controls"][0]["best"] is None
     assert {"cost", "unit", "machine", "points"} == set(read["fronts"][0])
+
+
+def test_the_readme_names_the_numbers_that_boards_are_made_with() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+
+    assert f"{RESAMPLES:,} resamples of the queries" in readme
+    assert f"A benchmark of {DRAWN_TASKS} tasks or more" in readme
+    assert f"(p < {ALPHA}".replace("0.", ".") in readme
 
 
 def test_thirty_models_on_fifteen_tasks_render_in_seconds(tmp_path: Path) -> None:

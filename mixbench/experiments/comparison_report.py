@@ -13,7 +13,7 @@ from mixbench.data import RetrievalData
 from mixbench.errors import InputError
 from mixbench.experiments.searching import snippet
 from mixbench.leaderboard.comparison import Comparison, QueryDifference, Slice
-from mixbench.leaderboard.tables import chance, signed
+from mixbench.leaderboard.tables import effect, said_chance, signed
 from mixbench.results import METRICS
 from mixbench.tasks import Task
 
@@ -75,8 +75,8 @@ def verdict(comparison: Comparison) -> list[str]:
         f"A {shown.name_a}: {metric} {shown.a:.4f} on {shown.task}",
         f"B {shown.name_b}: {metric} {shown.b:.4f}",
         f"B − A: {signed(shown.difference)}, {interval} ({drawn})",
-        f"p = {chance(shown.p_randomisation)} (randomisation), {chance(shown.p_t)} (t),"
-        f" effect {shown.effect:+.2f}",
+        f"{said_chance(shown.p_randomisation)} (randomisation), {said_chance(shown.p_t)} (t),"
+        f" effect {effect(shown.effect)}",
         f"of {len(shown.queries)} queries B is better on {shown.wins}, worse on {shown.losses},"
         f" equal on {shown.ties}",
     ]

@@ -45,3 +45,14 @@ def between(low: float, high: float) -> str:
 def chance(p_value: float) -> str:
     """Return a p value with three decimals, "<.001" below them."""
     return "<.001" if p_value < 0.0005 else score(p_value)
+
+
+def said_chance(p_value: float) -> str:
+    """Return a p value for running text: "p = .043", "p < .001"."""
+    return "p < .001" if p_value < 0.0005 else f"p = {score(p_value)}"
+
+
+def effect(value: float) -> str:
+    """Return an effect size with two decimals and its sign, none where they are 0."""
+    shown = f"{abs(round(value, STEADY)):.2f}"
+    return shown if shown == "0.00" else ("+" if value > 0 else "−") + shown

@@ -4,7 +4,18 @@ from mixbench.leaderboard.analysis import Analysis
 from mixbench.leaderboard.controls import ControlCheck
 from mixbench.leaderboard.fronts import Front, Point
 from mixbench.leaderboard.standings import Gap
-from mixbench.leaderboard.tables import NOTHING, between, chance, row_name, score, short, signed, table
+from mixbench.leaderboard.tables import (
+    NOTHING,
+    between,
+    chance,
+    effect,
+    row_name,
+    said_chance,
+    score,
+    short,
+    signed,
+    table,
+)
 
 
 def controls(analysis: Analysis) -> list[str]:
@@ -23,7 +34,7 @@ def _control(check: ControlCheck) -> str:
     how = "significantly worse" if check.worse else "not significantly worse"
     best = f"the best model recorded as {check.architecture}, {row_name(check.best)}"
     said = f"{name} is {how} than {best}:"
-    return f"{said} {_gap(check.gap)}, p = {chance(check.gap.p_randomisation)}."
+    return f"{said} {_gap(check.gap)}, {said_chance(check.gap.p_randomisation)}."
 
 
 def intervals(analysis: Analysis) -> list[str]:
@@ -47,8 +58,9 @@ def gaps(analysis: Analysis) -> list[str]:
     lines = [
         "## Distance from the best",
         "",
-        f"From the mean of {best}, query by query. Both p values are by Holm's method over the rows and hold",
-        "the tasks fixed; the effect is in standard deviations of the queries' differences.",
+        f"That is {best}. Differences of means are tested query by query: both p values",
+        "hold the tasks fixed and are by Holm's method over the rows; the effect is in standard deviations",
+        "of the queries' differences.",
         "",
     ]
     body = []
@@ -56,7 +68,7 @@ def gaps(analysis: Analysis) -> list[str]:
         gap = standing.gap
         assert gap is not None
         numbers = [signed(gap.difference), f"{signed(gap.low)} to {signed(gap.high)}"]
-        tests = [chance(gap.p_randomisation), chance(gap.p_t), f"{gap.effect:+.2f}".replace("-", "−")]
+        tests = [chance(gap.p_randomisation), chance(gap.p_t), effect(gap.effect)]
         body.append([row_name(standing.contender), *numbers, *tests])
     return [*lines, *table(header, body)]
 
