@@ -138,6 +138,11 @@ def test_clusters_of_other_queries_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{path.name}: not the clusters of the queries of toy/sea"):
         board(tmp_path)
 
+    other = save_clusters(tmp_path, "toy/sea", "0" * 64, {f"q{number}": 0 for number in range(60)})
+    other.rename(path)
+    with pytest.raises(InputError, match=f"{path.name}: not the clusters of the queries of toy/sea"):
+        board(tmp_path)
+
 
 def test_eight_tasks_are_drawn_and_seven_held_fixed(tmp_path: Path) -> None:
     widths = []
@@ -164,17 +169,32 @@ def test_a_control_that_is_not_worse_is_in_the_first_paragraph(tmp_path: Path) -
     add(tmp_path, "transformer", 0.95)
     add(tmp_path, "mixer", 0.7, **MIXER)
     add(tmp_path, "bad-mixer", 0.3, **MIXER)
-    add(tmp_path, "static", 0.699, **CONTROL)
+    add(tmp_path, "static", 0.69, **CONTROL)
     add(tmp_path, "poor", 0.4, **CONTROL)
 
-    page = render(board(tmp_path))
+    analysis = board(tmp_path)
 
-    first = page.split("\n\n")[1].splitlines()
+    gap = analysis.controls[0].gap
+    assert gap is not None
+    assert gap.difference < 0 <= gap.high
+    assert [check.worse for check in analysis.controls] == [False, True]
+    first = render(analysis).split("\n\n")[1].splitlines()
     assert first[0] == "**A control is not worse than what it controls.**"
     assert first[1].startswith("`static` ")
     assert "is not significantly worse than the best model recorded as masked mixer, `mixer` " in first[1]
     assert first[2].startswith("`poor` ")
     assert "is significantly worse than" in first[2]
+
+
+def test_a_control_that_is_better_is_not_worse_and_no_rival_of_other_controls(tmp_path: Path) -> None:
+    add(tmp_path, "mixer", 0.7, **MIXER)
+    add(tmp_path, "untrained", 0.9, architecture="masked mixer", control_of="masked mixer")
+    add(tmp_path, "static", 0.8, **CONTROL)
+
+    checks = board(tmp_path).controls
+
+    assert [check.worse for check in checks] == [False, False]
+    assert [check.best.model for check in checks if check.best is not None] == ["mixer", "mixer"]
 
 
 def test_a_board_whose_controls_are_worse_says_no_more_than_that(tmp_path: Path) -> None:
@@ -215,6 +235,15 @@ def test_a_row_is_on_the_front_where_none_is_as_good_and_as_cheap(tmp_path: Path
         "`good`100",
         "`cheap`10",
     ]
+
+
+def test_of_two_rows_that_are_as_good_the_cheaper_is_on_the_front(tmp_path: Path) -> None:
+    base = make_result(tmp_path, "toy/sea", "dear", numbered(HARD))
+    make_result(tmp_path, "toy/sea", "cheap", numbered(HARD), **priced(base, parameters=0))
+
+    (front,) = [each for each in board(tmp_path).fronts if each.cost.name == "parameters"]
+
+    assert {point.contender.model: point.on_front for point in front.points} == {"dear": False, "cheap": True}
 
 
 def test_speeds_of_two_machines_are_on_no_front_together(tmp_path: Path) -> None:

@@ -240,9 +240,10 @@ def test_queries_of_one_document_make_one_cluster_also_by_way_of_others() -> Non
         "c": {"d2": 1, "d3": 1},
         "d": {"d3": 2},
         "e": {"d4": 1},
+        "f": {"d1": 1, "d4": 1},
     }
 
-    assert cluster_queries(qrels) == {"a": 0, "b": 1, "c": 1, "d": 1, "e": 2}
+    assert cluster_queries(qrels) == {"a": 0, "b": 1, "c": 1, "d": 1, "e": 0, "f": 0}
 
 
 def test_an_interval_of_few_documents_is_wider_than_one_of_many_queries() -> None:

@@ -19,10 +19,9 @@ from mixbench.leaderboard.tables import (
 
 
 def controls(analysis: Analysis) -> list[str]:
-    """Return a paragraph on the controls of the board, if it has any; those that are not worse come first."""
-    checks = sorted(analysis.controls, key=lambda check: (check.gap is None, check.worse))
-    lines = [_control(check) for check in checks]
-    if any(check.gap is not None and not check.worse for check in checks):
+    """Return a paragraph on the controls of the board, if it has any."""
+    lines = [_control(check) for check in analysis.controls]
+    if any(check.gap is not None and not check.worse for check in analysis.controls):
         lines = ["**A control is not worse than what it controls.**", *lines]
     return lines
 
