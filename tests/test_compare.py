@@ -1,5 +1,6 @@
 """`mixbench compare`: runs of any engine and stored results, query by query, and the gate for regressions."""
 
+import gzip
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from command import TASK, Ended, Run, add_task, evaluate
 from tiny_data import json_lines
 
 from mixbench.leaderboard.comparison import Side, compare
-from mixbench.results import cluster_queries
+from mixbench.results import cluster_queries, query_scores_path, sha256_text
 
 PLACES = ("--tasks-dir", "../tasks", "--data-dir", "../data", "--output", "out")
 N = 40
@@ -125,6 +126,9 @@ def test_stored_results_are_compared_by_name_and_by_file_and_with_runs(run: Run)
     named = json.loads(compared(run, "bm25", "bm25-okapi", "--json").out)
     by_file = json.loads(compared(run, "bm25", okapi, "--json").out)
     mixed = json.loads(compared(run, "bm25", worse, "--json").out)
+    assert mixed | {"name_b": ""} == json.loads(compared(run, "bm25", f"run:{worse}", "--json").out) | {
+        "name_b": ""
+    }
 
     assert named == by_file
     assert named["name_a"].startswith("bm25 ")
@@ -202,6 +206,20 @@ def test_results_of_other_data_are_refused_naming_both(run: Run, many: Path) -> 
     refused_naming(compared(run, "bm25", "bm25-okapi"), "/bm25/", "/bm25-okapi/", "are of other data")
     run_file = write_run("a.trec", lambda k: 1)
     refused_naming(compared(run, "bm25", run_file), "many.json: not of the data of zoo/many that is here")
+
+
+def test_results_of_other_queries_are_refused_naming_both(run: Run) -> None:
+    evaluate(run, "-m", "bm25", "-m", "bm25-okapi", "-t", "many")
+    (path,) = Path("out").glob("zoo/bm25-okapi/*/many.json")
+    beside = query_scores_path(path)
+    text = gzip.decompress(beside.read_bytes()).replace(b'"q39"', b'"x39"')
+    beside.write_bytes(gzip.compress(text))
+    stated = {**json.loads(path.read_text()), "queries_sha256": sha256_text(text.decode())}
+    path.write_text(json.dumps(stated))
+
+    ended = compared(run, "bm25", "bm25-okapi")
+
+    refused_naming(ended, "/bm25/", "/bm25-okapi/", "have other queries ('q39' is in one alone)")
 
 
 def test_what_has_no_result_is_refused_with_a_suggestion(run: Run) -> None:

@@ -194,6 +194,11 @@ def test_published_scores_stand_beside_ours_with_the_difference(tmp_path: Path) 
 
     name = f"`org/Overlap` {result.revision}"
     assert cells(page, "Published scores") == [["sea", name, "0.5000", "0.5436", "+0.0436"]]
+    assert re.findall(r"^\| `(.+)` \| (\.\d+) \|$", page, re.MULTILINE) == [
+        ("absent", ".900"),
+        ("anyword", ".400"),
+        ("theirs/overlap", ".500"),
+    ]
     assert "Published" not in render_board(tmp_path / "toy", [SEA])
 
 

@@ -1,7 +1,7 @@
 """`mixbench compare`: two systems on one task, each a stored result or a TREC run of anybody's.
 
 FILE.json        a result, with the query scores beside it
-FILE             a TREC run, scored on the task's data
+FILE, run:FILE   a TREC run, scored on the task's data
 MODEL            the result of that model below the output folder, by its name on the board
 """
 
@@ -70,7 +70,7 @@ def run_comparison(
 
 
 def _named(name: str, task: Task, output: Path) -> _Named:
-    path = Path(name)
+    path = Path(name.removeprefix("run:"))
     if path.is_file() and path.suffix == ".json":
         result = read_result(path)
         if result.task != task.name:
