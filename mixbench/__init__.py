@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixbench.data import RetrievalData, load_data
     from mixbench.evaluation import evaluate
-    from mixbench.leaderboard import render as render_leaderboard
+    from mixbench.leaderboard import render_board as render_leaderboard
     from mixbench.models import build_model
     from mixbench.models.load import load_model
     from mixbench.models.mixer import MaskedMixer, MixerConfig
@@ -64,7 +64,7 @@ _HOMES = {
     "load_data": "mixbench.data:load_data",
     "load_model": "mixbench.models.load:load_model",
     "load_task": "mixbench.tasks:load_task",
-    "render_leaderboard": "mixbench.leaderboard:render",
+    "render_leaderboard": "mixbench.leaderboard:render_board",
     "train_retriever": "mixbench.training.contrastive:train_retriever",
 }
 """Where each public name lives, as module:name."""

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from mixbench.cli.bench import bench_bm25_command, bench_train_command
+from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.language import generate_command, pretrain_command
@@ -34,6 +35,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "pretrain": pretrain_command,
     "generate": generate_command,
     "leaderboard": leaderboard_command,
+    "compare": compare_command,
     "search": search_command,
     "train-tokenizer": train_tokenizer_command,
     "export": export_command,

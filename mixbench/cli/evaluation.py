@@ -110,20 +110,28 @@ def leaderboard_command(
     ],
     output: Output = Path("leaderboards"),
     tasks_dir: TasksDir = None,
+    data_dir: DataDir = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV file to write, a line for each row.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="JSON file to write, with all that the page says.")
+    ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing: prove the page from the results.")
+        bool, typer.Option("--check", help="Write nothing: prove the page from results, runs and data here.")
     ] = False,
     allow_dirty: Annotated[
         bool, typer.Option("--allow-dirty", help="Show results of uncommitted code, marked.")
     ] = False,
 ) -> None:
-    """Render the Markdown leaderboard of a benchmark from its results."""
-    from mixbench.experiments.reporting import check_benchmark, write_benchmark
+    """Render the leaderboard of a benchmark from its results."""
+    from mixbench.experiments.boards import check_benchmark, write_benchmark
 
+    if check and (csv or json):
+        raise typer.BadParameter("--check writes nothing; leave out --csv and --json")
     if not check:
-        typer.echo(write_benchmark(benchmark, output, tasks_dir, allow_dirty=allow_dirty))
+        for path in write_benchmark(benchmark, output, tasks_dir, csv, json, allow_dirty=allow_dirty):
+            typer.echo(path)
         return
-    problems = check_benchmark(benchmark, output, tasks_dir)
+    problems = check_benchmark(benchmark, output, tasks_dir, data_dir)
     for problem in problems:
         typer.echo(problem)
     if problems:

@@ -13,6 +13,7 @@ from typing import Any
 from mixbench.data import RetrievalData, task_sha256
 from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.evaluation.cost import Stopwatch, forget_peaks, peak_device_bytes, peak_memory_bytes
+from mixbench.evaluation.latency import percentile, time_queries
 from mixbench.evaluation.metrics import score_queries
 from mixbench.evaluation.provenance import describe_run
 from mixbench.interop.trec import trec_order, write_run
@@ -24,6 +25,7 @@ from mixbench.results import (
     Result,
     canonical_json,
     encode_query_scores,
+    holds_stored_run,
     identity_of,
     in_domain_sources,
     mean_scores,
@@ -74,10 +76,10 @@ def evaluate(
     settings = _settings(retriever, task, data, depth)
     provenance = describe_run(command=command, device=device, seed=seed)
     tally = _Tally()
-    if hasattr(retriever, "advance"):
-        retriever.advance = advance
     forget_peaks()
     for collection in data:
+        if hasattr(retriever, "advance"):
+            retriever.advance = advance
         tally.add(retriever, collection, depth, task.remove_identical)
     scores, parts = mean_scores(tally.query_scores, list(task.parts))
     result = Result(
@@ -92,6 +94,21 @@ def evaluate(
     )
     tag = getattr(retriever, "tag", result.model)
     return Evaluation(result=result, query_scores=tally.query_scores, rankings=tally.rankings, tag=tag)
+
+
+def rounded_scores(
+    data: Sequence[RetrievalData], rankings: Mapping[str, Ranking]
+) -> dict[str, dict[str, float]]:
+    """Return metric -> query_id -> score, rounded as they are stored, of rankings of a task's collections.
+
+    In a task of several parts queries are called part/query_id, here and there.
+    """
+    rounded: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}
+    for each in data:
+        own = {query_id: rankings.get(each.prefix + query_id, []) for query_id in each.queries}
+        for metric, scores in score_queries(each.qrels, own).items():
+            rounded[metric] |= {each.prefix + key: round(value, DECIMALS) for key, value in scores.items()}
+    return rounded
 
 
 def existing_result(
@@ -143,6 +160,8 @@ class _Tally:
     )
     indexing: Stopwatch = field(default_factory=Stopwatch)
     searching: Stopwatch = field(default_factory=Stopwatch)
+    latencies: list[float] = field(default_factory=list)
+    """Seconds of single queries, timed alone."""
     index_bytes: int = 0
     documents: int = 0
     said: dict[str, float | None] = field(default_factory=dict)
@@ -159,16 +178,18 @@ class _Tally:
         if len(found) != len(data.queries):
             problem = f"{retriever.name!r} gave {len(found)} rankings for {len(data.queries)} queries"
             raise MixbenchError(f"{problem}; repair the retriever")
+        if hasattr(retriever, "advance"):
+            retriever.advance = lambda texts: None  # these queries are counted already
+        if not holds_stored_run(dict(retriever.recipe)):
+            self.latencies += time_queries(retriever, list(data.queries.values()), depth + remove_identical)
         rankings = {
             query_id: _cut(ranking, query_id if remove_identical else None, depth)
             for query_id, ranking in zip(data.queries, found, strict=True)
         }
-        prefix = data.prefix
-        for metric, scores in score_queries(data.qrels, rankings).items():
-            self.query_scores[metric].update(
-                {prefix + key: round(value, DECIMALS) for key, value in scores.items()}
-            )
-        self.rankings.update({prefix + query_id: ranking for query_id, ranking in rankings.items()})
+        named = {data.prefix + query_id: ranking for query_id, ranking in rankings.items()}
+        for metric, scores in rounded_scores([data], named).items():
+            self.query_scores[metric].update(scores)
+        self.rankings.update(named)
         self.index_bytes += retriever.index_bytes
         self.documents += len(data.corpus)
         for name in ("truncated_share", "flops_per_document"):
@@ -187,6 +208,7 @@ class _Tally:
         """Return what all of it took."""
         queries = sum(len(collection.queries) for collection in data)
         flops = self.per_document("flops_per_document")
+        middle, slow = (percentile(self.latencies, share) for share in (0.5, 0.95))
         return Costs(
             index_seconds=round(self.indexing.seconds, 6),
             search_seconds=round(self.searching.seconds, 6),
@@ -197,6 +219,8 @@ class _Tally:
             index_bytes=self.index_bytes,
             parameters=retriever.parameters,
             flops_per_document=None if flops is None else round(flops),
+            query_seconds_p50=None if middle is None else round(middle, 6),
+            query_seconds_p95=None if slow is None else round(slow, 6),
         )
 
 
@@ -231,6 +255,8 @@ def _settings(retriever: Retriever, task: Task, data: Sequence[RetrievalData], d
         "model_sha256": recipe.get("model_sha256"),
         "training_sources": None if sources is None else sorted(sources),
         "training_command": getattr(retriever, "training_command", None),
+        "architecture": getattr(retriever, "architecture", None),
+        "control_of": getattr(retriever, "control_of", None),
         "in_domain": in_domain_sources(task, sources or ()),
         "n_documents": sum(len(collection.corpus) for collection in data),
         "n_queries": sum(len(collection.queries) for collection in data),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mixbench.data import RetrievalData
+from mixbench.data import RetrievalData, task_sha256
 from mixbench.data.load import load_data, locate
 from mixbench.errors import InputError, MissingData
 from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
@@ -15,7 +15,7 @@ from mixbench.experiments.fusing import check_lessons, fit_to_task
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.reranking import open_systems
 from mixbench.experiments.systems import EncoderOptions
-from mixbench.results import METRICS, Result
+from mixbench.results import METRICS, Result, cluster_queries, save_clusters
 from mixbench.tasks import Task, select_tasks
 
 
@@ -63,6 +63,8 @@ def run_evaluations(
     for task in present:
         load_split = partial(load_split_of, task, places)
         data = load_split(task.eval_split)
+        if task.known_item:
+            keep_clusters(places.output, task, data)
         for model, system in zip(models, systems, strict=True):
             retriever = fit_to_task(system, task, data, load_split)
             kept = None if overwrite else existing_result(places.output, retriever, task, data)
@@ -107,6 +109,12 @@ def _irds_task(dataset_id: str) -> Task:
         licence="not specified",
         redistribute=False,
     )
+
+
+def keep_clusters(output: Path, task: Task, data: Sequence[RetrievalData]) -> None:
+    """Write below `output` which queries of a task share a document, so that boards know without the data."""
+    qrels = {each.prefix + query_id: judged for each in data for query_id, judged in each.qrels.items()}
+    save_clusters(output, task.name, task_sha256(data), cluster_queries(qrels))
 
 
 def load_split_of(task: Task, places: Places, split: str) -> list[RetrievalData]:

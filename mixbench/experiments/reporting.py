@@ -1,4 +1,4 @@
-"""What verbs print: score tables, boards, reports on data, benches."""
+"""What verbs print: score tables, reports on data, benches."""
 
 import json
 import sys
@@ -12,14 +12,13 @@ from rich.text import Text
 
 from mixbench.data.check import check_folder, record_sha256
 from mixbench.data.load import load_data
-from mixbench.errors import InputError, UnknownName
+from mixbench.errors import InputError
 from mixbench.experiments.bench import BenchReport, report_table
 from mixbench.experiments.bench_train_report import TrainBench, train_table
 from mixbench.experiments.searching import Search
 from mixbench.files import write_atomic
-from mixbench.leaderboard import check_board, write_board
 from mixbench.results import METRICS, Result
-from mixbench.tasks import Task, find_tasks
+from mixbench.tasks import find_tasks
 
 WIDE = 200
 
@@ -110,18 +109,6 @@ def print_train_bench(report: TrainBench, output: Path | None, *, as_json: bool)
         _console().print(train_table(report))
 
 
-def write_benchmark(benchmark: str, output: Path, tasks_dir: Path | None, *, allow_dirty: bool) -> Path:
-    """Render the page of a benchmark into its folder and return its path."""
-    return write_board(
-        _board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir), allow_dirty=allow_dirty
-    )
-
-
-def check_benchmark(benchmark: str, output: Path, tasks_dir: Path | None) -> list[str]:
-    """Return what is wrong with a benchmark's page and results, a line each."""
-    return check_board(_board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir))
-
-
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
     """Return what is in a BEIR folder; with `record` write its hash into the tasks of that folder's name.
 
@@ -151,18 +138,6 @@ def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
 
 def _cell(result: Result) -> str:
     return f"{result.scores.of(result.main_metric):.4f}{'†' if result.in_domain else ''}"
-
-
-def _board_folder(benchmark: str, output: Path) -> Path:
-    folder = output / benchmark
-    if not folder.is_dir():
-        known = [path.name for path in output.glob("*") if path.is_dir()]
-        raise UnknownName.of(f"benchmark with results in {output}", benchmark, known)
-    return folder
-
-
-def _board_tasks(benchmark: str, tasks_dir: Path | None) -> list[Task]:
-    return [task for task in find_tasks(tasks_dir).values() if task.benchmark == benchmark]
 
 
 def _console() -> Console:

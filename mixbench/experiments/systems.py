@@ -176,22 +176,23 @@ def minilm_folder() -> Path:
 def _open_folder(
     folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
 ) -> Retriever:
+    from mixbench.models.architecture import architecture_of, control_of
     from mixbench.models.load import load_model, model_sha256
 
     own_sources, command = read_training(folder)
-    retriever = _dense(
-        load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit),
-        name,
-        model_sha256(folder),
-        own_sources if sources is None else sources,
-        options,
-    )
+    model = load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit)
+    sources = own_sources if sources is None else sources
+    retriever = _dense(model, name, model_sha256(folder), sources, options)
     retriever.training_command = command
+    retriever.architecture = architecture_of(model)
+    if own_sources is not None:  # trained here: models of others are nobody's controls
+        retriever.control_of = control_of(retriever.architecture, trained=True)
     return retriever
 
 
 def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     from mixbench.models import build_model
+    from mixbench.models.architecture import architecture_of, control_of
     from mixbench.models.load import place
     from mixbench.models.weights import cast_weights
 
@@ -202,7 +203,10 @@ def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode() + value.cpu().numpy().tobytes())
     model = cast_weights(model, options.dtype)
-    return _dense(model, f"untrained-{preset}", digest.hexdigest(), (), options)
+    retriever = _dense(model, f"untrained-{preset}", digest.hexdigest(), (), options)
+    retriever.architecture = architecture_of(model)
+    retriever.control_of = control_of(retriever.architecture, trained=False)
+    return retriever
 
 
 def _open_hub(name: str, options: EncoderOptions) -> Retriever:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from mixbench.leaderboard.figures import Figures, figures_of, machine_of
 from mixbench.leaderboard.rows import Board
-from mixbench.leaderboard.tables import row_name, table
-from mixbench.results import Result
+from mixbench.leaderboard.tables import NOTHING, row_name, table
 
 HEADER = (
     "Model",
@@ -13,8 +13,11 @@ HEADER = (
     "MFLOPs/document",
     "Documents/s",
     "Queries/s",
+    "Query p50 ms",
+    "Query p95 ms",
     "Peak memory MB",
     "Index MB",
+    "Peak device MB",
 )
 
 
@@ -24,57 +27,46 @@ def cost_tables(board: Board) -> list[str]:
         "## Costs",
         "",
         "Wall clock of one run, encoding included, one table a machine. Rates are over all tasks of a row;",
-        "memory (10^6 bytes) is the most that the process held during a task, the index that of the largest.",
-        "Floating-point operations (10^6) encode one document of the row's tasks, without padding.",
+        "a query's time is that of one searched alone, on the slowest task. Memory (10^6 bytes) is the most",
+        "that the process held during a task, the index that of the largest. Floating-point operations",
+        "(10^6, a multiply-add being two) encode one document of the row's tasks, without padding.",
     ]
-    machines = sorted({_machine(result) for result in board.results()})
+    machines = sorted({machine_of(result) for result in board.results()})
     for machine in machines:
         lines += ["", f"### {machine}", "", *_table(board, machine)]
     return lines
 
 
 def _table(board: Board, machine: str) -> list[str]:
-    body = []
+    body, on_device = [], False
     for row in board.rows:
-        results = [result for result in row.results.values() if _machine(result) == machine]
+        results = [result for result in row.results.values() if machine_of(result) == machine]
         if results:
-            body.append([row_name(row), f"{len(results)} of {len(board.task_names)}", *_figures(results)])
-    on_device = any(len(cells) > len(HEADER) for cells in body)
-    header = [*HEADER, "Peak device MB"] if on_device else list(HEADER)
-    return table(header, [cells + ["–"] * (len(header) - len(cells)) for cells in body])
+            figures = figures_of(results)
+            on_device |= figures is not None and figures.peak_device_bytes is not None
+            body.append([row_name(row), f"{len(results)} of {len(board.task_names)}", *_shown(figures)])
+    columns = len(HEADER) if on_device else len(HEADER) - 1
+    return table(HEADER[:columns], [cells[:columns] for cells in body])
 
 
-def _figures(results: Sequence[Result]) -> list[str]:
-    if any(result.from_stored_run for result in results):  # what it took to make the run, nobody measured
-        return ["–"] * (len(HEADER) - 2)
-    costs = [result.costs for result in results]
-    documents = sum(result.n_documents for result in results)
-    queries = sum(result.n_queries for result in results)
-    figures = [
-        f"{max(cost.parameters for cost in costs):,}",
-        _flops(results),
-        _rate(documents / sum(cost.index_seconds for cost in costs)),
-        _rate(queries / sum(cost.search_seconds for cost in costs)),
-        f"{max(cost.peak_memory_bytes for cost in costs) / 1e6:,.0f}",
-        f"{max(cost.index_bytes for cost in costs) / 1e6:,.1f}",
+def _shown(figures: Figures | None) -> Sequence[str]:
+    if figures is None:
+        return [NOTHING] * (len(HEADER) - 2)
+    flops, device = figures.flops_per_document, figures.peak_device_bytes
+    return [
+        f"{figures.parameters:,}",
+        NOTHING if flops is None else f"{flops / 1e6:,.0f}",
+        _rate(figures.documents_per_second),
+        _rate(figures.queries_per_second),
+        *(
+            NOTHING if each is None else _rate(each * 1e3)
+            for each in (figures.query_seconds_p50, figures.query_seconds_p95)
+        ),
+        f"{figures.peak_memory_bytes / 1e6:,.0f}",
+        f"{figures.index_bytes / 1e6:,.1f}",
+        NOTHING if device is None else f"{device / 1e6:,.0f}",
     ]
-    device = [cost.peak_device_bytes for cost in costs if cost.peak_device_bytes is not None]
-    return [*figures, f"{max(device) / 1e6:,.0f}"] if device else figures
-
-
-def _flops(results: Sequence[Result]) -> str:
-    total = 0
-    for result in results:
-        if result.costs.flops_per_document is None:
-            return "–"
-        total += result.costs.flops_per_document * result.n_documents
-    return f"{total / sum(result.n_documents for result in results) / 1e6:,.0f}"
 
 
 def _rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
-def _machine(result: Result) -> str:
-    provenance = result.provenance
-    return f"{provenance.machine}, {provenance.device}, {provenance.threads} threads"

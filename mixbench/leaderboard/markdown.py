@@ -4,127 +4,120 @@ The same results and task files give the same bytes.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mixbench.errors import MixbenchError
+from mixbench.leaderboard.analysis import Analysis
 from mixbench.leaderboard.costs import cost_tables
-from mixbench.leaderboard.rows import Board, Row, gather
-from mixbench.leaderboard.tables import row_name, table
+from mixbench.leaderboard.published import published
+from mixbench.leaderboard.rows import Row
+from mixbench.leaderboard.rules import IN_DOMAIN, OTHER_DATA, TIED, UNKNOWN, marks, rules
+from mixbench.leaderboard.standings import Cell, Standing
+from mixbench.leaderboard.tables import NOTHING, between, row_name, score, short, table
+from mixbench.leaderboard.uncertainty import controls, fronts, gaps, intervals
 from mixbench.results import METRICS, Result, folder_name
-from mixbench.tasks import Task
-
-NOTHING = "–"
-IN_DOMAIN, UNKNOWN, OTHER_DATA = "†", "?", "‡"
 
 
-def render(
-    benchmark: str, results: Iterable[Result], tasks: Iterable[Task], *, allow_dirty: bool = False
-) -> str:
-    """Return the page of `benchmark`, whose links lead to result files below its own folder.
+def render(analysis: Analysis, *, allow_dirty: bool = False) -> str:
+    """Return the page of a board, whose links lead to result files below its own folder.
 
-    `tasks` are the benchmark's, those without results too. Raises MixbenchError where there are no results,
-    and for results of uncommitted code, unless `allow_dirty`, which marks them.
+    Raises MixbenchError for results of uncommitted code, unless `allow_dirty`, which marks them.
     """
-    board = gather(benchmark, results, tasks)
+    board = analysis.board
     dirty = [str(result.place) for result in board.results() if result.provenance.dirty]
     if dirty and not allow_dirty:
         raise MixbenchError(f"made by uncommitted code: {', '.join(dirty)}; commit, then eval --overwrite")
     sections = [
-        [f"# {benchmark}"],
-        _introduction(board),
-        _rules(board),
-        ["## Main scores", "", *_main_table(board)],
-        ["## Other metrics", "", "Means over the tasks of this page.", "", *_metrics_table(board)],
+        [f"# {board.benchmark}"],
+        controls(analysis),
+        _introduction(analysis),
+        rules(analysis),
+        ["## Main scores", "", *_main_table(analysis)],
+        ["## Intervals", "", "95 %, of each score.", "", *intervals(analysis)],
+        gaps(analysis),
+        fronts(analysis),
+        ["## Other metrics", "", "Means over the tasks of this page.", "", *_metrics_table(analysis)],
         cost_tables(board),
-        _published(board),
+        published(analysis),
         ["## How each row was made", *(line for row in board.rows for line in _how(row))],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _introduction(board: Board) -> list[str]:
-    name = board.benchmark
+def _introduction(analysis: Analysis) -> list[str]:
+    board = analysis.board
+    command = f"mixbench leaderboard {board.benchmark}"
     lines = [
-        f"Written by `mixbench leaderboard {name}` from the result files below this folder, and checked by",
-        f"`mixbench leaderboard {name} --check`. Each score links to the file that proves it; the scores of",
+        f"Written by `{command}` from the result files below this folder, and checked by",
+        f"`{command} --check`. Each score links to the file that proves it; the scores of",
         "the single queries lie beside that file.",
     ]
     if board.absent:
         total = len(board.absent) + len(board.task_names)
         said = f"**Partial: {len(board.task_names)} of {total} tasks have results here.**"
-        lines += ["", f"{said} Without any: {', '.join(_short(name) for name in board.absent)}."]
+        lines += ["", f"{said} Without any: {', '.join(map(short, board.absent))}."]
     return lines
 
 
-def _rules(board: Board) -> list[str]:
-    results = board.results()
-    metrics = {name: METRICS[_metric(board, name)] for name in board.task_names}
-    kinds = sorted(set(metrics.values()))
-    each = kinds[0] if len(kinds) == 1 else ", ".join(f"{_short(name)} {metrics[name]}" for name in metrics)
-    rules = [
-        f"Main score: {each}, by trec_eval's code. A query for which nothing is found counts as 0.",
-        "A row is one revision of a model: a hash over its weights and all settings that change a ranking.",
-        "Rows are in the order of their means. One that lacks a task of this page has none and comes last.",
-        f"{IN_DOMAIN} in-domain: the model or its teacher was trained on data of the task or its collection.",
-    ]
-    if any(result.training_sources is None for result in results):
-        rules.append(f"{UNKNOWN} nobody says what the model was trained on.")
-    if any(map(board.other_data, results)):
-        said = "not the data that the task records, or that most rows read"
-        rules.append(f"{OTHER_DATA} {said}: not comparable within its column.")
-    for said, chosen in (
-        ("Known-item tasks, each query made from the document it looks for", _names(results, "known_item")),
-        (
-            "A document with the query's own id is removed, as mteb does, in",
-            _names(results, "remove_identical"),
-        ),
-    ):
-        if chosen:
-            rules.append(f"{said}: {', '.join(chosen)}.")
-    private = sorted(_short(name) for name in board.task_names if not _reproducible(board, name))
-    if private:
-        rules.append(f"Not reproducible outside, nobody else can make the same data: {', '.join(private)}.")
-    return ["## Rules", "", *(f"- {rule}" for rule in rules)]
-
-
-def _main_table(board: Board) -> list[str]:
-    several = len(board.task_names) > 1
-    header = ["Model", *(["Mean"] if several else []), *map(_short, board.task_names)]
+def _main_table(analysis: Analysis) -> list[str]:
+    names = analysis.board.task_names
+    several = len(names) > 1
+    header = ["Model", *(["Mean"] if several else []), "Rank", "Borda", *map(short, names)]
     body = []
-    for row in board.rows:
-        marks = "".join(
-            mark
-            for mark in (IN_DOMAIN, UNKNOWN, OTHER_DATA)
-            if any(mark in _marks(board, result) for result in row.results.values())
-        )
-        mean = row.mean(board.task_names)
-        means = [NOTHING if mean is None else _score(mean) + marks] if several else []
-        body.append([row_name(row), *means, *(_cell(board, row, name) for name in board.task_names)])
+    for standing in analysis.standings:
+        means = [_mean(analysis, standing)] if several else []
+        cells = [_cell(analysis, standing, name) for name in names]
+        body.append([row_name(standing.contender), *means, _rank(standing), str(standing.borda), *cells])
     return table(header, body)
 
 
-def _cell(board: Board, row: Row, task_name: str) -> str:
-    result = row.results.get(task_name)
-    if result is None:
+def _mean(analysis: Analysis, standing: Standing) -> str:
+    if standing.mean is None:
         return NOTHING
-    link = f"{folder_name(row.model)}/{row.revision}/{_short(task_name)}.json"
-    return f"[{_score(result.scores.of(_metric(board, task_name)))}]({link}){_marks(board, result)}"
+    found = {mark for result in standing.contender.all_results() for mark in marks(analysis.board, result)}
+    own = "".join(mark for mark in (IN_DOMAIN, UNKNOWN, OTHER_DATA) if mark in found)
+    interval = between(standing.mean.low, standing.mean.high)
+    return _dressed(standing.mean, score(standing.mean.score) + own) + f" ({interval})"
 
 
-def _marks(board: Board, result: Result) -> str:
-    training = UNKNOWN if result.training_sources is None else IN_DOMAIN if result.in_domain else ""
-    return training + (OTHER_DATA if board.other_data(result) else "")
+def _rank(standing: Standing) -> str:
+    if standing.rank_interval is None:
+        return NOTHING
+    low, high = standing.rank_interval
+    return f"{standing.rank} ({low}–{high})"
 
 
-def _metrics_table(board: Board) -> list[str]:
+def _cell(analysis: Analysis, standing: Standing, task_name: str) -> str:
+    cell, results = standing.cells.get(task_name), standing.contender.results(task_name)
+    if cell is None:
+        return NOTHING
+    own = "".join(dict.fromkeys(mark for result in results for mark in marks(analysis.board, result)))
+    seeds = standing.contender.seeds
+    if not seeds:
+        return _dressed(cell, f"[{score(cell.score)}]({_link(results[0])}){own}")
+    links = ", ".join(f"[{seed}]({_link(each)})" for seed, each in zip(seeds, results, strict=True))
+    return _dressed(cell, score(cell.score) + own) + f" (seeds {links})"
+
+
+def _dressed(cell: Cell, text: str) -> str:
+    """Return a score in bold where it is the best, marked where it is not separable from that."""
+    text = f"**{text}**" if cell.best else f"{text} {TIED}" if cell.tied else text
+    return text if cell.seed_spread is None else f"{text} ± {score(cell.seed_spread)}"
+
+
+def _link(result: Result) -> str:
+    return f"{folder_name(result.model)}/{result.revision}/{short(result.task)}.json"
+
+
+def _metrics_table(analysis: Analysis) -> list[str]:
     header = ["Model", *METRICS.values(), "Empty rankings", "Documents cut"]
     body = []
-    for row in board.rows:
-        means = [row.mean(board.task_names, metric) for metric in METRICS]
+    for row in analysis.board.rows:
+        means = [row.mean(analysis.board.task_names, metric) for metric in METRICS]
         results = row.results.values()
         empty = sum(result.empty_rankings for result in results)
         queries = sum(result.n_queries for result in results)
-        scores = [NOTHING if mean is None else _score(mean) for mean in means]
+        scores = [NOTHING if mean is None else score(mean) for mean in means]
         body.append([row_name(row), *scores, f"{empty} of {queries:,}", _cut(list(results))])
     return table(header, body)
 
@@ -136,27 +129,6 @@ def _cut(results: Sequence[Result]) -> str:
     if len(known) < len(cut):
         return NOTHING
     return f"{sum(share * documents for share, documents in known) / sum(n for _, n in known):.1%}"
-
-
-def _published(board: Board) -> list[str]:
-    """Published scores beside ours, where the last part of a model's name is that of a published system."""
-    body = []
-    for name in board.task_names:
-        task = board.tasks.get(name)
-        published = {key.casefold(): value for key, value in task.reference.items()} if task else {}
-        for row in board.rows:
-            reference = published.get(row.model.split("/")[-1].casefold())
-            if reference is not None and name in row.results:
-                ours = row.results[name].scores.of(_metric(board, name))
-                numbers = [f"{reference:.4f}", f"{ours:.4f}", f"{ours - reference:+.4f}"]
-                body.append([_short(name), row_name(row), *numbers])
-    if not body:
-        return []
-    said = (
-        "Published scores are a check on the harness: settings and copies of the data can differ from ours."
-    )
-    header = ["Task", "Model", "Published", "Ours", "Difference"]
-    return ["## Published scores", "", said, "", *table(header, body, left=2)]
 
 
 def _how(row: Row) -> list[str]:
@@ -180,27 +152,3 @@ def _how(row: Row) -> list[str]:
         where = f"commit {commit}" if commit else "no commit recorded"
         lines.append(f"- mixbench {version}, {where}, sources {source[:12]}")
     return lines
-
-
-def _metric(board: Board, task_name: str) -> str:
-    task = board.tasks.get(task_name)
-    if task is not None:
-        return task.main_metric
-    return next(result.main_metric for result in board.results() if result.task == task_name)
-
-
-def _reproducible(board: Board, task_name: str) -> bool:
-    task = board.tasks.get(task_name)
-    return task is None or task.reproducible
-
-
-def _names(results: Iterable[Result], flag: str) -> list[str]:
-    return sorted({_short(result.task) for result in results if getattr(result, flag)})
-
-
-def _short(task_name: str) -> str:
-    return task_name.split("/")[1]
-
-
-def _score(score: float) -> str:
-    return f"{score:.3f}".removeprefix("0")

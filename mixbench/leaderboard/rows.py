@@ -56,7 +56,7 @@ class Board:
 def gather(benchmark: str, results: Iterable[Result], tasks: Iterable[Task]) -> Board:
     """Return the board of one benchmark; results and tasks of others are left out.
 
-    Raises MixbenchError where there is no result, or one that other metrics scored.
+    Raises MixbenchError where there is no result, one that other metrics scored, or two of one place.
     """
     found = [result for result in results if result.task.split("/")[0] == benchmark]
     if not found:
@@ -69,7 +69,10 @@ def gather(benchmark: str, results: Iterable[Result], tasks: Iterable[Task]) -> 
     names = sorted({result.task for result in found})
     rows: dict[tuple[str, str], dict[str, Result]] = {}
     for result in found:
-        rows.setdefault((result.model, result.revision), {})[result.task] = result
+        row = rows.setdefault((result.model, result.revision), {})
+        if result.task in row:
+            raise MixbenchError(f"{result.place}: two results are of this place; remove one")
+        row[result.task] = result
     listed = [Row(model=key[0], revision=key[1], results=each) for key, each in rows.items()]
     return Board(
         benchmark=benchmark,
@@ -79,6 +82,14 @@ def gather(benchmark: str, results: Iterable[Result], tasks: Iterable[Task]) -> 
         tasks=known,
         data={name: _data_of(known.get(name), found, name) for name in names},
     )
+
+
+def metric_of(board: Board, task_name: str) -> str:
+    """Return the main metric of a task, as its file says or, without one, its results."""
+    task = board.tasks.get(task_name)
+    if task is not None:
+        return task.main_metric
+    return next(result.main_metric for result in board.results() if result.task == task_name)
 
 
 def _order(row: Row, task_names: Sequence[str]) -> tuple[float, int, str, str]:

@@ -58,6 +58,10 @@ class Costs(_Frozen):
     parameters: int
     flops_per_document: int | None = None
     """Operations to encode one document, a multiplication and an addition being two; null where unknown."""
+    query_seconds_p50: float | None = None
+    """Half of the queries that were searched alone took at most this; null where too few were."""
+    query_seconds_p95: float | None = None
+    """And 95 % of them at most this."""
 
 
 class Provenance(_Frozen):
@@ -99,6 +103,10 @@ class Result(_Frozen):
     """What the model was trained on, its teacher's sources included; null where nobody says."""
     training_command: str | None = None
     """What made the model, where its own record says so."""
+    architecture: str | None = None
+    """What the model is by its own files, as "masked mixer"; null where nobody says."""
+    control_of: str | None = None
+    """The architecture whose worth this model, which lacks a part of it, is there to show; null for most."""
     in_domain: tuple[str, ...]
     """Those training sources that make the task no test of transfer."""
     scores: Scores
@@ -134,7 +142,7 @@ class Result(_Frozen):
     @property
     def from_stored_run(self) -> bool:
         """Whether rankings of a stored run are in it: the costs then leave out what it took to make those."""
-        return _has_run(self.recipe)
+        return holds_stored_run(self.recipe)
 
     def recomputed_identity(self) -> str:
         """Return the identity that the other fields imply."""
@@ -148,11 +156,13 @@ class Result(_Frozen):
         )
 
 
-def _has_run(recipe: JsonValue) -> bool:
+def holds_stored_run(recipe: JsonValue) -> bool:
+    """Tell whether rankings of a stored run are in what a recipe makes, at any depth."""
     if not isinstance(recipe, dict):
         return False
     members = recipe.get("retrievers")
-    return recipe.get("kind") == "run" or (isinstance(members, list) and any(map(_has_run, members)))
+    inner = [*(members if isinstance(members, list) else []), recipe.get("first")]
+    return recipe.get("kind") == "run" or any(map(holds_stored_run, inner))
 
 
 def in_domain_sources(task: Task, training_sources: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,7 @@ def save_result(output: Path, result: Result, query_scores: QueryScores, run: st
     path = output / result.place
     if run is not None:
         write_atomic(run_path(path), run)
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
-        stream.write(encode_query_scores(query_scores).encode())
-    write_atomic(query_scores_path(path), packed.getvalue())
+    write_packed(query_scores_path(path), encode_query_scores(query_scores))
     write_atomic(path, json.dumps(result.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return path
 
@@ -41,9 +38,21 @@ def run_path(path: Path) -> Path:
 def find_results(folder: Path) -> list[Result]:
     """Return every result below `folder` (an output folder, or one benchmark's), in the order of their paths.
 
-    Raises InputError naming a file that is no result or lies elsewhere than its content says.
+    Raises InputError naming a file that is no result or lies elsewhere than its content says, and both files
+    where two have the same place.
     """
-    return [read_result(path) for path in result_paths(folder)]
+    paths = result_paths(folder)
+    check_places(paths)
+    return [read_result(path) for path in paths]
+
+
+def check_places(paths: Iterable[Path]) -> None:
+    """Raise InputError, naming both, where two result files are of the same model, revision and task."""
+    seen: dict[tuple[str, ...], Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.resolve().parts[-4:], path)
+        if other != path:
+            raise InputError.at(path, None, f"the same model, revision and task as {other}; remove one")
 
 
 def result_paths(folder: Path) -> list[Path]:
@@ -56,7 +65,7 @@ def read_result(path: Path) -> Result:
 
     Raises InputError naming the file: no JSON, of another schema, or not where it belongs.
     """
-    fields = _read_json(path, _read_bytes(path, path.read_bytes))
+    fields = read_json(path, _read_bytes(path, path.read_bytes))
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if version != SCHEMA_VERSION:
         problem = (
@@ -85,22 +94,48 @@ def read_query_scores(path: Path, result: Result) -> QueryScores:
     Raises InputError where they are missing, damaged, or not those that the result was made from.
     """
     beside = query_scores_path(path)
-    text = _read_bytes(beside, lambda: gzip.decompress(beside.read_bytes()))
+    text = read_packed(beside)
     if hashlib.sha256(text).hexdigest() != result.queries_sha256:
         raise InputError.at(
             beside, None, "not the query scores that its result was made from; evaluate again"
         )
-    columns = _read_json(beside, text)
+    columns = read_json(beside, text)
     try:
         query_ids = columns["query_ids"]
-        return {metric: dict(zip(query_ids, columns[metric], strict=True)) for metric in METRICS}
+        query_scores = {metric: dict(zip(query_ids, columns[metric], strict=True)) for metric in METRICS}
+        wrong = _no_score(query_scores)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError.at(beside, None, "not query scores; evaluate again") from error
+    if wrong is not None or len(set(query_ids)) < len(query_ids):
+        problem = wrong or "a query stands there twice"
+        raise InputError.at(beside, None, f"{problem}; evaluate again with --overwrite")
+    return query_scores
+
+
+def _no_score(query_scores: QueryScores) -> str | None:
+    for metric, scores in query_scores.items():
+        for query_id, score in scores.items():
+            if not 0 <= score <= 1:  # NaN too
+                return f"{metric} of query {query_id!r:.80} is {score!r}, no score from 0 to 1"
+    return None
 
 
 def query_scores_path(path: Path) -> Path:
     """Return the path of the query scores that belong to the result in `path`."""
     return path.with_name(path.name.removesuffix(".json") + ".queries.json.gz")
+
+
+def write_packed(path: Path, text: str) -> None:
+    """Write `text` compressed, without a time of day: the same text gives the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+        stream.write(text.encode())
+    write_atomic(path, packed.getvalue())
+
+
+def read_packed(path: Path) -> bytes:
+    """Return the content of a compressed file. Raises InputError where it is missing or damaged."""
+    return _read_bytes(path, lambda: gzip.decompress(path.read_bytes()))
 
 
 def _read_bytes(path: Path, read: Callable[[], bytes]) -> bytes:
@@ -111,7 +146,8 @@ def _read_bytes(path: Path, read: Callable[[], bytes]) -> bytes:
         raise InputError.at(path, None, f"cannot be read: {problem}; evaluate again") from error
 
 
-def _read_json(path: Path, content: bytes) -> Any:
+def read_json(path: Path, content: bytes) -> Any:
+    """Return what the JSON of the file `path` holds. Raises InputError naming the file and the line."""
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:

@@ -74,6 +74,8 @@ class DenseRetriever:
         self.weights = weights
         self.training_sources = training_sources
         self.training_command: str | None = None
+        self.architecture: str | None = None
+        self.control_of: str | None = None
         self.chunk_size = chunk_size
         self.advance: Callable[[int], None] = lambda texts: None
         self._index = self._empty_index()

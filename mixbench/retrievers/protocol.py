@@ -18,9 +18,10 @@ class Retriever(Protocol):
     nobody says.
 
     Some say more: `truncated_share`, the share of indexed documents that were read cut; `flops_per_document`;
-    `training_command`, which makes the model again; and `advance`, a function that they call with the number
-    of texts done since its last call. Some have `for_task`, which returns them without an index as they run
-    on a task of mteb (its name there, or None).
+    `training_command`, which makes the model again; `architecture`, and the one that they are a control of,
+    `control_of`; and `advance`, a function that they call with the number of texts done since its last call.
+    Some have `for_task`, which returns them without an index as they run on a task of mteb (its name there,
+    or None).
 
     Some know queries by their ids: where there is an attribute `query_ids`, it is set before each search to
     the ids of its queries, in their order. In a task of several parts they are called part/query_id, as in

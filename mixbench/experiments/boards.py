@@ -1,0 +1,56 @@
+"""`mixbench leaderboard`: the board of one benchmark, written, or proved from all that is here."""
+
+from pathlib import Path
+
+from mixbench.errors import UnknownName
+from mixbench.experiments.checking import rescoring
+from mixbench.experiments.progress import say
+from mixbench.files import write_atomic
+from mixbench.leaderboard import check_board, read_board, render, to_csv, to_json
+from mixbench.leaderboard.board import PAGE
+from mixbench.tasks import Task, find_tasks
+
+
+def write_benchmark(
+    benchmark: str,
+    output: Path,
+    tasks_dir: Path | None,
+    csv: Path | None = None,
+    json: Path | None = None,
+    *,
+    allow_dirty: bool = False,
+) -> list[Path]:
+    """Write the page of a benchmark into its folder, CSV and JSON where they are wanted; return the paths."""
+    folder = _board_folder(benchmark, output)
+    analysis = read_board(folder, _board_tasks(benchmark, tasks_dir))
+    written = {folder / PAGE: render(analysis, allow_dirty=allow_dirty)}
+    if csv is not None:
+        written[csv] = to_csv(analysis)
+    if json is not None:
+        written[json] = to_json(analysis)
+    for path, text in written.items():
+        write_atomic(path, text)
+    return list(written)
+
+
+def check_benchmark(
+    benchmark: str, output: Path, tasks_dir: Path | None, data_dir: Path | None = None
+) -> list[str]:
+    """Return what is wrong with a benchmark's page and results, a line each.
+
+    Runs beside results are scored again where the data is on this machine.
+    """
+    folder, tasks = _board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir)
+    return check_board(folder, tasks, rescoring(data_dir, say))
+
+
+def _board_folder(benchmark: str, output: Path) -> Path:
+    folder = output / benchmark
+    if not folder.is_dir():
+        known = [path.name for path in output.glob("*") if path.is_dir()]
+        raise UnknownName.of(f"benchmark with results in {output}", benchmark, known)
+    return folder
+
+
+def _board_tasks(benchmark: str, tasks_dir: Path | None) -> list[Task]:
+    return [task for task in find_tasks(tasks_dir).values() if task.benchmark == benchmark]
