@@ -13,6 +13,7 @@ BREACHES = "MIXBENCH_NETWORK_BREACHES"
 
 for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ[variable] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported; tests have a process a core
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
 exec((GUARD / "sitecustomize.py").read_text())  # this process; children get it from PYTHONPATH
 
