@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 OUT := build/quickstart
 LEADERBOARDS_MB := 12
 TRACKED_MB := 24
+# A process a core, each with one thread; more than four would want much memory.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .PHONY: setup quickstart test check fix docs slow clean
 
@@ -27,10 +29,10 @@ quickstart: $(READY)
 	$(BIN)/mixbench leaderboard quickstart --output $(OUT)/leaderboards --allow-dirty
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(READY)
 	$(BIN)/ruff check .

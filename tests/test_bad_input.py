@@ -19,8 +19,6 @@ from mixbench.errors import MixbenchError
 from mixbench.full_disk import writing
 from mixbench.models.load import load_model
 
-torch.set_num_threads(1)
-
 TEXT = ("--text", "../things.txt", "--max-steps", 4, "--batch-size", 2, "--eval-every", 1)
 PAIRS = ("--pairs", "../p.jsonl", "--max-steps", 4, "--batch-size", 8, "--eval-every", 1, "--dev-pairs", 0)
 VERBS = {"pretrain": TEXT, "train-retriever": PAIRS}

@@ -25,8 +25,6 @@ from mixbench.experiments.training_contender import Contender, forward_flops_per
 from mixbench.models.build import build_mixer_encoder, build_static_encoder, build_transformer_encoder
 from mixbench.models.tokenizer import load_tokenizer
 
-torch.set_num_threads(1)
-
 WIDTH, CONTEXT, QUERY, POSITIVE = 32, 16, 5, 12
 TOKENIZER = load_tokenizer()
 SETTINGS = TrainBenchSettings(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from exported_models import MIXERS, MODELS, TEXTS, TWINS, Exported, export_all
 from word_overlap import make_data, make_task
 
@@ -23,8 +22,6 @@ from mixbench.experiments.publishing import run_export
 from mixbench.experiments.systems import EncoderOptions, open_system
 from mixbench.models.load import load_model, model_sha256
 from mixbench.models.tokenizer import load_tokenizer
-
-torch.set_num_threads(1)
 
 ELSEWHERE = """
 import contextlib, importlib.util, io, json, sys
@@ -102,7 +99,7 @@ def elsewhere(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> d
     done = subprocess.run(
         [python, "-c", ELSEWHERE, *MODELS, "org/left"],
         cwd=exported.folder,
-        env={**os.environ, "PYTHONPATH": guard, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": guard, "HF_HOME": str(home)},
         capture_output=True,
         text=True,
     )

@@ -12,8 +12,6 @@ from mixbench.errors import InputError
 from mixbench.models.generate import MixerReader, TransformerReader, continuation
 from mixbench.models.sampling import Sampling, choose, kept
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory):

@@ -21,8 +21,6 @@ from mixbench.results import find_results
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.training.language_loss import next_token_loss
 
-torch.set_num_threads(1)
-
 WIDTH, DEPTH = 64, 2
 TEXTS = ["", "wing", "the red cat is a cat", DOCUMENTS[3], 9 * DOCUMENTS[4]]
 

@@ -26,8 +26,6 @@ from mixbench.retrievers.late_interaction import LateInteractionScorer, QueryTok
 from mixbench.retrievers.rerank import Reranked
 from mixbench.retrievers.token_index import LateInteractionRetriever
 
-torch.set_num_threads(1)
-
 TEXTS = ["the lift of a wing", "drag", "lift and drag of wings in flight", "a wing", "the lift of a wing"]
 
 

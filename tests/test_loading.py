@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
@@ -20,8 +19,6 @@ from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model, model_folder, model_sha256
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from mixbench.retrievers.dense import DenseRetriever
-
-torch.set_num_threads(1)
 
 TEXTS = ["the lift of a wing", "drag", ""]
 

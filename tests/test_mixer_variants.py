@@ -16,8 +16,6 @@ from mixbench.models.mixer import MixerConfig
 from mixbench.models.token_mixing import GroupedMixing, KernelMixing, TokenMixing
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
-torch.set_num_threads(1)
-
 KEEP = 5
 CAUSAL = ["groups", "heads", "kernel", "transfixer"]
 BLIND = ["unmasked", "unmasked-groups", "unmasked-transfixer"]

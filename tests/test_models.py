@@ -26,8 +26,6 @@ from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_toke
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.mteb_model import as_mteb
 
-torch.set_num_threads(1)
-
 CONTEXT = 12
 ALIGNMENTS = ["left", "right"]
 TEXTS = [

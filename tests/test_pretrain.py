@@ -29,8 +29,6 @@ from mixbench.training.record import Origin
 from mixbench.training.tokens import cached_tokens, split_tokens
 from mixbench.training.windows import Windows
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory):

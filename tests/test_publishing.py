@@ -16,8 +16,6 @@ from mixbench.errors import CheckpointError, InputError, MixbenchError
 from mixbench.experiments.publishing import run_export
 from mixbench.models.load import load_model
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-import torch
 from in_order import InOrder
 from word_overlap import CORPUS, WordOverlap
 
@@ -15,8 +14,6 @@ from mixbench.evaluation.metrics import trec_order
 from mixbench.retrievers import Ranking
 from mixbench.retrievers.bm25 import BM25
 from mixbench.retrievers.rerank import Reranked
-
-torch.set_num_threads(1)
 
 SEA = "what moves the sea"
 

@@ -16,8 +16,6 @@ from mixbench.errors import InputError, MixbenchError
 from mixbench.training.contrastive import Origin, TrainConfig, train_retriever
 from mixbench.training.dev import METRIC, dev_evaluator
 
-torch.set_num_threads(1)
-
 COLOURS = ["red", "green", "blue", "black", "white", "brown", "pink", "grey"]
 THINGS = ["cat", "dog", "house", "boat", "tree"]
 VOCABULARY = {

@@ -15,8 +15,6 @@ from mixbench.models.load import load_model, model_folder, model_sha256
 from mixbench.models.storage import expand, shrink, shrink_folder
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:

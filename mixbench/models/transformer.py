@@ -9,16 +9,10 @@ import tempfile
 from dataclasses import dataclass
 
 from sentence_transformers.base.modules import Transformer
-from transformers import (
-    GPT2Config,
-    GPT2Model,
-    LlamaConfig,
-    LlamaModel,
-    ModernBertConfig,
-    ModernBertModel,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.models.gpt2 import GPT2Config, GPT2Model
+from transformers.models.llama import LlamaConfig, LlamaModel
+from transformers.models.modernbert import ModernBertConfig, ModernBertModel
 
 HEAD_WIDTH = 64
 
