@@ -4,6 +4,7 @@
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -41,6 +42,23 @@ def boards(folder: Path = Path("leaderboards")) -> str:
     return (
         _lines(*(f"- [{page.parent.name}]({page.as_posix()})" for page in pages)) if pages else "None yet.\n"
     )
+
+
+def training_speed(path: Path = Path("leaderboards/bench-train.json")) -> str:
+    """Return the table of a stored `mixbench bench train`, and where and how it was measured."""
+    bench = json.loads(path.read_text(encoding="utf-8"))
+    first = bench["rows"][0]["name"]
+    body = []
+    for row in bench["rows"]:
+        pace, ratio = row["pairs_per_second"], row["ratio"]
+        times = f"{ratio['median']:.2f} ({ratio['minimum']:.2f} to {ratio['maximum']:.2f})"
+        cells = (f"{pace['median']:,.0f}", times, f"{row['share_of_peak']:.0%}")
+        body.append(f"| `{row['name']}` | {row['parameters_without_embedding']:,} | {' | '.join(cells)} |")
+    head = f"| model | parameters without embedding | pairs/s | times `{first}` | of the matrix peak |"
+    provenance = bench["provenance"]
+    said = f"`{provenance['command']}` on {provenance['machine']}, torch {provenance['packages']['torch']}"
+    rounds = f"medians of {len(bench['rows'][0]['seconds'])} rounds."
+    return _lines(head, "|---|--:|--:|--:|--:|", *body, "", f"{said}; {rounds}")
 
 
 def layout() -> str:
