@@ -115,6 +115,10 @@ def leaderboard_command(
     json: Annotated[
         Path | None, typer.Option(help="JSON file to write, with all that the page says.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="HTML page to write: one file that sorts, filters and plots, and asks no network."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing: prove the page from results, runs and data here.")
     ] = False,
@@ -125,10 +129,10 @@ def leaderboard_command(
     """Render the leaderboard of a benchmark from its results."""
     from mixbench.experiments.boards import check_benchmark, write_benchmark
 
-    if check and (csv or json):
-        raise typer.BadParameter("--check writes nothing; leave out --csv and --json")
+    if check and (csv or json or html):
+        raise typer.BadParameter("--check writes nothing; leave out --csv, --json and --html")
     if not check:
-        for path in write_benchmark(benchmark, output, tasks_dir, csv, json, allow_dirty=allow_dirty):
+        for path in write_benchmark(benchmark, output, tasks_dir, csv, json, html, allow_dirty=allow_dirty):
             typer.echo(path)
         return
     problems = check_benchmark(benchmark, output, tasks_dir, data_dir)

@@ -8,6 +8,7 @@ from mixbench.experiments.progress import say
 from mixbench.files import write_atomic
 from mixbench.leaderboard import check_board, read_board, render, to_csv, to_json
 from mixbench.leaderboard.board import PAGE
+from mixbench.leaderboard.page import other_metrics, render_page
 from mixbench.tasks import Task, find_tasks
 
 
@@ -17,17 +18,21 @@ def write_benchmark(
     tasks_dir: Path | None,
     csv: Path | None = None,
     json: Path | None = None,
+    html: Path | None = None,
     *,
     allow_dirty: bool = False,
 ) -> list[Path]:
-    """Write the page of a benchmark into its folder, CSV and JSON where they are wanted; return the paths."""
-    folder = _board_folder(benchmark, output)
-    analysis = read_board(folder, _board_tasks(benchmark, tasks_dir))
+    """Write the page of a benchmark into its folder, and what else is wanted; return all paths."""
+    folder, tasks = _board_folder(benchmark, output), _board_tasks(benchmark, tasks_dir)
+    analysis = read_board(folder, tasks)
     written = {folder / PAGE: render(analysis, allow_dirty=allow_dirty)}
     if csv is not None:
         written[csv] = to_csv(analysis)
     if json is not None:
         written[json] = to_json(analysis)
+    if html is not None:
+        others = [read_board(folder, tasks, metric=metric) for metric in other_metrics(analysis)]
+        written[html] = render_page([analysis, *others])
     for path, text in written.items():
         write_atomic(path, text)
     return list(written)
