@@ -100,6 +100,19 @@ def test_the_command_writes_the_page_and_check_writes_none(run: Run) -> None:
     assert "--check writes nothing" in ended.err
 
 
+def test_queries_stand_in_the_page_where_they_are_asked_for_and_may(run: Run) -> None:
+    run("eval", "-m", "bm25", "--offline")
+    words = ["leaderboard", "quickstart", "--html", "board.html", "--allow-dirty"]
+    asked = "Recursively remove an entire directory tree."
+    assert (run(*words).status, asked in Path("board.html").read_text()) == (0, False)
+    assert (run(*words, "--with-text").status, asked in Path("board.html").read_text()) == (0, True)
+    ended = run("leaderboard", "classic", "--output", CLASSIC.parent, "--html", "no.html", "--with-text")
+    assert (ended.status, Path("no.html").exists()) == (1, False)
+    assert "its licence" in ended.err
+    assert "leave out --with-text" in ended.err
+    assert run("leaderboard", "quickstart", "--with-text").status == 2
+
+
 def test_a_forged_page_beside_the_results_fails_the_check(tmp_path: Path) -> None:
     folder = tmp_path / "classic"
     shutil.copytree(CLASSIC, folder)

@@ -173,7 +173,7 @@ function drawPair() {
   const { svg, x, y } = frame(first, second);
   svg.append(make("line", { class: "axis", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }));
   task.ids.forEach((id, place) => svg.append(make("circle", { class: "point", cx: x(a[place]), cy: y(b[place]), r: 3, opacity: 0.45 },
-    make("title", {}, `${id}: ${score(a[place])}, ${score(b[place])}`))));
+    make("title", {}, `${id}: ${score(a[place])}, ${score(b[place])}${task.texts.length ? `\n${task.texts[place]}` : ""}`))));
   const wins = b.filter((value, place) => value > a[place]).length, losses = b.filter((value, place) => value < a[place]).length;
   at("pair-count").textContent = `${task.metric}, ${task.ids.length} queries: ${second} is better on ${wins}, worse on ${losses}, equal on ${task.ids.length - wins - losses}.`;
   show(at("scatter"), svg);

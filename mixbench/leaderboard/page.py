@@ -5,7 +5,7 @@ no name or command is read as markup.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -38,8 +38,12 @@ def other_metrics(analysis: Analysis) -> list[str]:
     return [metric for metric in METRICS if own != {metric}]
 
 
-def render_page(analyses: Sequence[Analysis]) -> str:
-    """Return the page of one board by several metrics, the main one first. Links lead below its folder."""
+def render_page(analyses: Sequence[Analysis], texts: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return the page of one board by several metrics, the main one first. Links lead below its folder.
+
+    `texts` are task -> query_id -> the query, shown beside its id.
+    """
+    texts = texts or {}
     first = analyses[0]
     data = {
         "boards": [{**plain(analysis), "metric": _metric(analysis)} for analysis in analyses],
@@ -48,7 +52,9 @@ def render_page(analyses: Sequence[Analysis]) -> str:
         "controls": " ".join(controls(first)).replace("**", "").replace("`", ""),
         "rules": [line.removeprefix("- ") for line in rules(first)[2:]],
         "commands": {_key(standing.contender): _commands(standing.contender) for standing in first.standings},
-        "queries": {short(name): _queries(first, name) for name in first.board.task_names},
+        "queries": {
+            short(name): _queries(first, name, texts.get(name, {})) for name in first.board.task_names
+        },
     }
     return Template(_text("page.html")).substitute(
         title=escape(first.board.benchmark),
@@ -81,7 +87,7 @@ def _commands(contender: Contender) -> list[str]:
     return list(dict.fromkeys(command for row in contender.rows for command in row.commands))
 
 
-def _queries(analysis: Analysis, name: str) -> dict[str, Any]:
+def _queries(analysis: Analysis, name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """Return the query ids of a task, and each row's scores in their order, the first seed's."""
     ids: list[str] = []
     scores: dict[str, list[float]] = {}
@@ -91,4 +97,6 @@ def _queries(analysis: Analysis, name: str) -> dict[str, Any]:
             ids = ids or sorted(found)
             if not analysis.board.other_data(result) and found.keys() == set(ids):
                 scores[_key(standing.contender)] = [round(found[query_id], DIGITS) for query_id in ids]
-    return {"ids": ids, "metric": METRICS[analysis.metrics[name]], "scores": scores}
+    metric = METRICS[analysis.metrics[name]]
+    shown = [texts.get(each, "") for each in ids] if texts else []
+    return {"ids": ids, "texts": shown, "metric": metric, "scores": scores}
