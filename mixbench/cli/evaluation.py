@@ -115,6 +115,13 @@ def leaderboard_command(
     json: Annotated[
         Path | None, typer.Option(help="JSON file to write, with all that the page says.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="HTML page to write: one file that sorts, filters and plots, and asks no network."),
+    ] = None,
+    with_text: Annotated[
+        bool, typer.Option("--with-text", help="Put queries in the HTML page, where the licence allows it.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing: prove the page from results, runs and data here.")
     ] = False,
@@ -125,10 +132,16 @@ def leaderboard_command(
     """Render the leaderboard of a benchmark from its results."""
     from mixbench.experiments.boards import check_benchmark, write_benchmark
 
-    if check and (csv or json):
-        raise typer.BadParameter("--check writes nothing; leave out --csv and --json")
+    if check and (csv or json or html):
+        raise typer.BadParameter("--check writes nothing; leave out --csv, --json and --html")
+    if with_text and html is None:
+        raise typer.BadParameter("--with-text is for the HTML page; give --html FILE, or leave it out")
     if not check:
-        for path in write_benchmark(benchmark, output, tasks_dir, csv, json, allow_dirty=allow_dirty):
+        written = write_benchmark(
+            benchmark, output, tasks_dir, csv, json, html,
+            allow_dirty=allow_dirty, with_text=with_text, data_dir=data_dir,
+        )  # fmt: skip
+        for path in written:
             typer.echo(path)
         return
     problems = check_benchmark(benchmark, output, tasks_dir, data_dir)

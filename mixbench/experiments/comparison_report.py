@@ -20,6 +20,13 @@ from mixbench.tasks import Task
 WIDE = 200
 
 
+def check_showable(task: Task) -> None:
+    """Raise InputError for a task whose texts may not be shown."""
+    if not task.redistribute:
+        licence = f"its licence ({task.licence}) does not let its texts be passed on"
+        raise InputError(f"{task.name}: {licence}; leave out --with-text")
+
+
 def texts_of(
     comparison: Comparison, task: Task, data: Sequence[RetrievalData] | None, queries: int
 ) -> dict[str, str]:
@@ -28,9 +35,7 @@ def texts_of(
     A query's id is as in the comparison, a document's follows it after a space. Raises InputError for a task
     whose texts may not be shown, and where its data is not here.
     """
-    if not task.redistribute:
-        licence = f"its licence ({task.licence}) does not let its texts be passed on"
-        raise InputError(f"{task.name}: {licence}; leave out --with-text")
+    check_showable(task)
     if data is None:
         raise InputError(f"{task.name}: its data is not here; get it, or leave out --with-text")
     texts: dict[str, str] = {}

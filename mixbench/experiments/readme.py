@@ -4,6 +4,7 @@
 """
 
 import ast
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -44,9 +45,9 @@ def boards(folder: Path = Path("leaderboards")) -> str:
     )
 
 
-def training_speed(path: Path = Path("leaderboards/bench-train.json")) -> str:
+def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str:
     """Return the table of a stored `mixbench bench train`, and where and how it was measured."""
-    bench = json.loads(path.read_text(encoding="utf-8"))
+    bench = json.loads(gzip.decompress(path.read_bytes()))
     first = bench["rows"][0]["name"]
     body = []
     for row in bench["rows"]:
@@ -56,9 +57,9 @@ def training_speed(path: Path = Path("leaderboards/bench-train.json")) -> str:
         body.append(f"| `{row['name']}` | {row['parameters_without_embedding']:,} | {' | '.join(cells)} |")
     head = f"| model | parameters without embedding | pairs/s | times `{first}` | of the matrix peak |"
     provenance = bench["provenance"]
-    said = f"`{provenance['command']}` on {provenance['machine']}, torch {provenance['packages']['torch']}"
-    rounds = f"medians of {len(bench['rows'][0]['seconds'])} rounds."
-    return _lines(head, "|---|--:|--:|--:|--:|", *body, "", f"{said}; {rounds}")
+    rounds = len(bench["rows"][0]["seconds"])
+    said = f"Medians of {rounds} rounds on {provenance['machine']}, torch {provenance['packages']['torch']}:"
+    return _lines(head, "|---|--:|--:|--:|--:|", *body, "", said, "", f"    {provenance['command']}")
 
 
 def layout() -> str:

@@ -10,7 +10,8 @@ from mixbench.leaderboard.markdown import render
 from mixbench.results import find_results
 from mixbench.tasks import Task
 
-PAGE = "README.md"
+PAGE, HTML_PAGE = "README.md", "index.html"
+"""`index.html` is there where somebody wrote it, and is checked then."""
 
 
 def read_board(folder: Path, tasks: Iterable[Task], *, metric: str | None = None) -> Analysis:

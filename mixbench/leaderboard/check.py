@@ -5,9 +5,10 @@ from pathlib import Path
 
 from mixbench.errors import InputError, MixbenchError
 from mixbench.leaderboard.analysis import analyse
-from mixbench.leaderboard.board import PAGE
+from mixbench.leaderboard.board import HTML_PAGE, PAGE
 from mixbench.leaderboard.evidence import read_evidence
 from mixbench.leaderboard.markdown import render
+from mixbench.leaderboard.page import other_metrics, render_page
 from mixbench.results import (
     QueryScores,
     Result,
@@ -46,20 +47,31 @@ def check_board(folder: Path, tasks: Sequence[Task], rescore: Rescore | None = N
 
 
 def _page_problems(folder: Path, tasks: Sequence[Task], results: Sequence[Result]) -> list[str]:
-    page = folder / PAGE
+    """Return what is wrong with the Markdown page, and with the HTML page where the folder has one."""
     again = f"run `mixbench leaderboard {folder.name}`"
+    try:
+        check_places(result_paths(folder))
+        evidence = read_evidence(folder, results)
+        first = analyse(folder.resolve().name, results, tasks, evidence)
+        problems = _differs(folder / PAGE, render(first), again)
+        if (folder / HTML_PAGE).exists():
+            others = [
+                analyse(folder.resolve().name, results, tasks, evidence, metric=metric)
+                for metric in other_metrics(first)
+            ]
+            html = folder / HTML_PAGE
+            problems += _differs(html, render_page([first, *others]), f"{again} with --html {html}")
+    except MixbenchError as error:
+        return [f"{folder / PAGE}: {error}"]
+    return problems
+
+
+def _differs(page: Path, rendered: str, again: str) -> list[str]:
     try:
         written = page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return [f"{page}: cannot be read ({error}); {again}"]
-    try:
-        check_places(result_paths(folder))
-        evidence = read_evidence(folder, results)
-        if written != render(analyse(folder.resolve().name, results, tasks, evidence)):
-            return [f"{page}: not the page of these results; {again}"]
-    except MixbenchError as error:
-        return [f"{page}: {error}"]
-    return []
+    return [] if written == rendered else [f"{page}: not the page of these results; {again}"]
 
 
 def _problems(path: Path, result: Result, task: Task | None, rescore: Rescore | None) -> list[str]:

@@ -60,6 +60,11 @@ def to_csv(analysis: Analysis) -> str:
 
 def to_json(analysis: Analysis) -> str:
     """Return the analysis as JSON; results are named by their paths below the board's folder."""
+    return json.dumps(plain(analysis), indent=1, ensure_ascii=False) + "\n"
+
+
+def plain(analysis: Analysis) -> dict[str, Any]:
+    """Return the analysis as JSON values; numbers are cut where machines begin to differ."""
     everything = {
         "benchmark": analysis.board.benchmark,
         "level": LEVEL,
@@ -83,7 +88,8 @@ def to_json(analysis: Analysis) -> str:
         ],
         "fronts": [_front(front) for front in analysis.fronts],
     }
-    return json.dumps(_steady(everything), indent=1, ensure_ascii=False) + "\n"
+    steady: dict[str, Any] = _steady(everything)
+    return steady
 
 
 def _row(analysis: Analysis, standing: Standing) -> dict[str, Any]:

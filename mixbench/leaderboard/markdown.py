@@ -133,8 +133,6 @@ def _cut(results: Sequence[Result]) -> str:
 
 def _how(row: Row) -> list[str]:
     results = list(row.results.values())
-    training = results[0].training_command
-    commands = dict.fromkeys([*filter(None, [training]), *(each.provenance.command for each in results)])
     made = {
         (each.provenance.commit, each.provenance.source_sha256, each.provenance.mixbench) for each in results
     }
@@ -144,7 +142,7 @@ def _how(row: Row) -> list[str]:
         "",
         f"### {row_name(row)}",
         "",
-        *(f"    {line}" for text in commands for line in text.splitlines()),
+        *(f"    {line}" for text in row.commands for line in text.splitlines()),
     ]
     lines += ["", f"- recipe: `{json.dumps(results[0].recipe, sort_keys=True, ensure_ascii=False)}`"]
     lines += [f"- trained on: {trained}"]

@@ -22,6 +22,14 @@ class Row:
         """Whether a result was made by code that is in no commit."""
         return any(result.provenance.dirty for result in self.results.values())
 
+    @property
+    def commands(self) -> list[str]:
+        """What makes the row again: the training of its model, where that is known, and its evaluations."""
+        results = list(self.results.values())
+        training = results[0].training_command
+        evaluations = (each.provenance.command for each in results)
+        return list(dict.fromkeys([*filter(None, [training]), *evaluations]))
+
     def mean(self, task_names: Sequence[str], metric: str | None = None) -> float | None:
         """Return the mean over tasks of `metric` (of the main scores by default), None if one lacks."""
         if any(name not in self.results for name in task_names):
