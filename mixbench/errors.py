@@ -34,13 +34,13 @@ class UnknownName(MixbenchError):
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str]) -> "UnknownName":
-        """Return the error for a `kind` ("task", "model") called `name`, with the nearest of `known`."""
+        """Return the error for a `kind` ("task", "model") called `name`, with what of `known` is near."""
         choices = sorted(known)
         near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
         if near:
             hint = "did you mean " + " or ".join(repr(match) for match in near) + "?"
         else:
-            hint = f"known: {', '.join(choices)}"
+            hint = f"known: {', '.join(choices) or 'none'}"
         return cls(f"unknown {kind} {name!r}; {hint}")
 
 

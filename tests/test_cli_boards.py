@@ -124,4 +124,11 @@ def test_a_board_is_written_as_csv_and_json_too(run: Run, board: Path) -> None:
 
 
 def test_a_board_without_results_is_refused(run: Run) -> None:
-    refused(run("leaderboard", "zoo", "--output", "out"), "unknown benchmark with results in out 'zoo'")
+    refused(run("leaderboard", "zoo", "--output", "out"), "out: no results here", "mixbench eval -t zoo")
+
+
+def test_a_board_beside_others_is_refused_with_their_names(run: Run) -> None:
+    Path("out/farm").mkdir(parents=True)
+    ended = run("leaderboard", "zoo", "--output", "out")
+    assert ended.status == 1
+    assert "unknown benchmark with results in out 'zoo'; known: farm" in ended.err

@@ -168,6 +168,7 @@ def test_an_unknown_name_suggests_the_nearest(tasks_dir: Path) -> None:
 def test_an_unknown_name_like_no_other_lists_the_benchmarks(tasks_dir: Path) -> None:
     with pytest.raises(UnknownName, match=r"'zzzzzz'; known: one, two$"):
         select_tasks(["zzzzzz"], tasks_dir)
+    assert str(UnknownName.of("model", "a", [])) == "unknown model 'a'; known: none"
 
 
 def test_a_pattern_that_matches_nothing_is_refused(tasks_dir: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixbench.data import load_data
-from mixbench.errors import UnknownName
+from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.checking import rescoring
 from mixbench.experiments.comparison_report import check_showable
 from mixbench.experiments.progress import say
@@ -80,6 +80,10 @@ def _board_folder(benchmark: str, output: Path) -> Path:
     folder = output / benchmark
     if not folder.is_dir():
         known = [path.name for path in output.glob("*") if path.is_dir()]
+        if not known:
+            raise InputError(
+                f"{output}: no results here; run `mixbench eval -t {benchmark}` first, or give --output"
+            )
         raise UnknownName.of(f"benchmark with results in {output}", benchmark, known)
     return folder
 
