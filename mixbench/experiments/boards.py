@@ -11,7 +11,7 @@ from mixbench.experiments.progress import say
 from mixbench.files import write_atomic
 from mixbench.leaderboard import Analysis, check_board, read_board, render, to_csv, to_json
 from mixbench.leaderboard.board import PAGE
-from mixbench.leaderboard.page import other_metrics, render_page
+from mixbench.leaderboard.page import render_page
 from mixbench.tasks import Task, find_tasks
 
 
@@ -40,9 +40,8 @@ def write_benchmark(
     if json is not None:
         written[json] = to_json(analysis)
     if html is not None:
-        others = [read_board(folder, tasks, metric=metric) for metric in other_metrics(analysis)]
         texts = _query_texts(analysis, tasks, data_dir) if with_text else {}
-        written[html] = render_page([analysis, *others], texts)
+        written[html] = render_page(analysis, texts)
     for path, text in written.items():
         write_atomic(path, text)
     return list(written)

@@ -14,15 +14,15 @@ PAGE, HTML_PAGE = "README.md", "index.html"
 """`index.html` is there where somebody wrote it, and is checked then."""
 
 
-def read_board(folder: Path, tasks: Iterable[Task], *, metric: str | None = None) -> Analysis:
+def read_board(folder: Path, tasks: Iterable[Task]) -> Analysis:
     """Return the analysis of the benchmark whose folder of results is `folder`.
 
-    `tasks` are the benchmark's, those without results too. `metric` takes the place of each task's main
-    metric. Raises MixbenchError as `find_results`, `read_evidence` and `analyse`.
+    `tasks` are the benchmark's, those without results too. Raises MixbenchError as `find_results`,
+    `read_evidence` and `analyse`.
     """
     results = find_results(folder)
     evidence = read_evidence(folder, results)
-    return analyse(folder.resolve().name, results, tasks, evidence, metric=metric)
+    return analyse(folder.resolve().name, results, tasks, evidence)
 
 
 def render_board(folder: Path, tasks: Iterable[Task], *, allow_dirty: bool = False) -> str:

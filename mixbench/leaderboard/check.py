@@ -8,7 +8,7 @@ from mixbench.leaderboard.analysis import analyse
 from mixbench.leaderboard.board import HTML_PAGE, PAGE
 from mixbench.leaderboard.evidence import read_evidence
 from mixbench.leaderboard.markdown import render
-from mixbench.leaderboard.page import other_metrics, render_page
+from mixbench.leaderboard.page import render_page
 from mixbench.results import (
     QueryScores,
     Result,
@@ -55,12 +55,8 @@ def _page_problems(folder: Path, tasks: Sequence[Task], results: Sequence[Result
         first = analyse(folder.resolve().name, results, tasks, evidence)
         problems = _differs(folder / PAGE, render(first), again)
         if (folder / HTML_PAGE).exists():
-            others = [
-                analyse(folder.resolve().name, results, tasks, evidence, metric=metric)
-                for metric in other_metrics(first)
-            ]
             html = folder / HTML_PAGE
-            problems += _differs(html, render_page([first, *others]), f"{again} with --html {html}")
+            problems += _differs(html, render_page(first), f"{again} with --html {html}")
     except MixbenchError as error:
         return [f"{folder / PAGE}: {error}"]
     return problems

@@ -5,13 +5,13 @@ no name or command is read as markup.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from mixbench.leaderboard.analysis import Analysis
+from mixbench.leaderboard.analysis import Analysis, analyse
 from mixbench.leaderboard.contenders import Contender
 from mixbench.leaderboard.export import plain
 from mixbench.leaderboard.rules import rules
@@ -32,21 +32,28 @@ DIGITS = 3
 """Decimals of a query's score."""
 
 
-def other_metrics(analysis: Analysis) -> list[str]:
-    """Return the metrics that a reader may choose beside that of `analysis`."""
-    own = set(analysis.metrics.values())
-    return [metric for metric in METRICS if own != {metric}]
+def by_metric(analysis: Analysis) -> list[Analysis]:
+    """Return the analysis of a board by its main scores, then by each other metric to choose from."""
+    board, own = analysis.board, set(analysis.metrics.values())
+    others = [
+        analyse(
+            board.benchmark, board.results(), board.tasks.values(), analysis.evidence,
+            metric=metric, seed=analysis.seed,
+        )
+        for metric in METRICS
+        if own != {metric}
+    ]  # fmt: skip
+    return [analysis, *others]
 
 
-def render_page(analyses: Sequence[Analysis], texts: Mapping[str, Mapping[str, str]] | None = None) -> str:
-    """Return the page of one board by several metrics, the main one first. Links lead below its folder.
+def render_page(first: Analysis, texts: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return the page of a board; its links lead below the board's folder.
 
     `texts` are task -> query_id -> the query, shown beside its id.
     """
     texts = texts or {}
-    first = analyses[0]
     data = {
-        "boards": [{**plain(analysis), "metric": _metric(analysis)} for analysis in analyses],
+        "boards": [{**plain(analysis), "metric": _metric(analysis)} for analysis in by_metric(first)],
         "tasks": [short(name) for name in first.board.task_names],
         "costs": [{"field": field, "title": title} for field, title in COSTS.items()],
         "controls": " ".join(controls(first)).replace("**", "").replace("`", ""),
