@@ -83,6 +83,7 @@ def test_training_on_more_tokens_than_the_context_is_one_line(run: Run, tmp_path
         ("tiny-identity", ["depth=1"], "tiny-identity[depth=1]"),
         ("tiny", ["causal=false", "depth=1"], "tiny[causal=false,depth=1]"),
         ("tiny-static", [], "tiny-static"),
+        ("tiny-twin", ["pooling=mean"], "tiny-twin[pooling=mean]"),
     ],
 )
 def test_a_variant_is_trained_recorded_and_evaluated(
@@ -120,7 +121,8 @@ def test_a_variant_is_trained_recorded_and_evaluated(
         ("tiny", ["--set", "groups=4", "--set", "groups=8"], "'groups' is set twice"),
         ("tiny", ["--set", "groups=7"], "--set on preset 'tiny': groups must divide the width, 256"),
         ("tiny-identity", ["--set", "pooling=lasttoken"], "every text has the same last token"),
-        ("tiny-twin", ["--set", "groups=4"], "--set changes mixers, and preset 'tiny-twin' is none"),
+        ("tiny-twin", ["--set", "groups=4"], "--set changes nothing but the pooling of 'tiny-twin'"),
+        ("tiny-static", ["--set", "pooling=mean"], "--set changes mixers, and preset 'tiny-static' is none"),
         ("mixer-tiny", ["--set", "groups=4"], "--set on 'mixer-tiny': its weights do not fit"),
         ("tiny-static", ["--shrink"], "--shrink stores the weights of mixers, and 'tiny-static' is none"),
         ("tiny-static", ["--max-length", "9"], "StaticEmbedding always reads whole texts"),

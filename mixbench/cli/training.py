@@ -15,7 +15,10 @@ def train_retriever_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the trained model to.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="FIELD=VALUE in place of a mixer's own, as groups=8; repeatable."),
+        typer.Option(
+            "--set",
+            help="FIELD=VALUE in place of a mixer's own, as groups=8; of a twin pooling alone; repeatable.",
+        ),
     ] = None,
     pairs: Annotated[
         list[str] | None,

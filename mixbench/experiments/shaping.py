@@ -1,10 +1,13 @@
-"""`--set FIELD=VALUE`: a mixer, preset or folder, with some of its fields changed, and the new name."""
+"""`--set FIELD=VALUE`: a mixer, preset or folder, with some of its fields changed, and the new name.
+
+Of a transformer's preset the pooling can be set and nothing else.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from mixbench.errors import InputError
-from mixbench.models import MIXERS, PRESETS, VARIANTS
+from mixbench.models import MIXERS, OPPONENTS, STATIC, VARIANTS
 from mixbench.models.mixer_config import POOLINGS, MixerConfig, mixer_shape
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ def read_changes(base: str, settings: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         InputError: one is not of that form, no field or given twice, or its value is of another type; `base`
-            is a preset and no mixer, or what comes of it cannot be.
+            is a preset without such a field, or what comes of it cannot be.
     """
     changes: dict[str, Any] = {}
     for setting in settings:
@@ -37,7 +40,9 @@ def read_changes(base: str, settings: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {setting!r}: {field!r} is set twice; set it once")
         changes[field] = _typed(setting, KINDS[field], value)
     presets = MIXERS | VARIANTS
-    if changes and base in PRESETS and base not in presets:
+    if base in OPPONENTS and changes.keys() - {"pooling"}:
+        raise InputError(f"--set changes nothing but the pooling of {base!r}, which is no mixer")
+    if changes and base in STATIC:
         raise InputError(f"--set changes mixers, and preset {base!r} is none; choose {', '.join(presets)}")
     if changes and base in presets:
         try:

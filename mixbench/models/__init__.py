@@ -66,11 +66,12 @@ def build_model(
     Args:
         preset: one of `PRESETS`.
         tokenizer: the shipped one unless given.
-        changes: fields of `MixerConfig`, and `pooling`, in place of a mixer preset's own.
+        changes: fields of `MixerConfig`, and `pooling`, in place of a mixer preset's own; `pooling` alone of
+            a transformer.
 
     Raises:
         UnknownName: there is no such preset.
-        ValueError: `changes` that contradict each other, or of a preset that is no mixer.
+        ValueError: `changes` that contradict each other, or that the preset does not have.
     """
     if preset not in PRESETS:
         raise UnknownName.of("preset", preset, PRESETS)
@@ -81,8 +82,9 @@ def build_model(
     mixer = MIXERS.get(preset) or VARIANTS.get(preset)
     if mixer is not None:
         return build_mixer_encoder({**mixer, **(changes or {})}, tokenizer, seed)
-    if changes:
-        raise ValueError(f"preset {preset!r} is no mixer: nothing of it can be changed")
+    others = {*(changes or {})} - ({"pooling"} if preset in OPPONENTS else set())
+    if others:
+        raise ValueError(f"preset {preset!r} is no mixer: {', '.join(sorted(others))} cannot be changed")
     if preset in STATIC:
         return build_static_encoder(STATIC[preset]["width"], tokenizer, seed)
-    return build_transformer_encoder(OPPONENTS[preset], tokenizer, seed)
+    return build_transformer_encoder({**OPPONENTS[preset], **(changes or {})}, tokenizer, seed)

@@ -79,12 +79,17 @@ def build_static_encoder(width: int, tokenizer: PreTrainedTokenizerFast, seed: i
 def build_transformer_encoder(
     sizes: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> SentenceTransformer:
-    """Return an untrained transformer, pooled at its last token, or by the mean where it is bidirectional."""
-    config = TransformerConfig(vocabulary=len(tokenizer), **sizes)
+    """Return an untrained transformer; `sizes` are fields of `TransformerConfig`, and may name the pooling.
+
+    Without one it is pooled at its last token, or by the mean where it is bidirectional.
+    """
+    fields = dict(sizes)
+    pooling = fields.pop("pooling", None)
+    config = TransformerConfig(vocabulary=len(tokenizer), **fields)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_transformer(config, tokenizer)
-    return _encoder(network, config.width, "lasttoken" if config.causal else "mean")
+    return _encoder(network, config.width, pooling or ("lasttoken" if config.causal else "mean"))
 
 
 def _encoder(
