@@ -13,6 +13,8 @@ from torch import nn
 
 from mixbench.data.pairs import Pairs, PairSource, hold_out
 from mixbench.errors import InputError, MixbenchError
+from mixbench.models.build import build_mixer_encoder
+from mixbench.models.tokenizer import load_tokenizer
 from mixbench.training.contrastive import Origin, TrainConfig, train_retriever
 from mixbench.training.dev import METRIC, dev_evaluator
 
@@ -57,6 +59,10 @@ class Words(InputModule):
 def words(seed: int = 0) -> SentenceTransformer:
     torch.manual_seed(seed)
     return SentenceTransformer(modules=[Words()], device="cpu", similarity_fn_name="cosine")
+
+
+def tiny_mixer() -> SentenceTransformer:
+    return build_mixer_encoder({"width": 8, "depth": 1, "context": 16}, load_tokenizer(), seed=0)
 
 
 def synthetic(name: str = "synthetic") -> Pairs:
@@ -259,6 +265,29 @@ def test_the_record_holds_what_a_reader_needs_to_repeat_the_run(tmp_path):
     assert f"| 6 | {dict(record['loss'])[6]:.4f} | {dict(record['dev_ndcg_at_10'])[6]:.4f} |" in card
 
 
+def test_embeddings_follow_a_learning_rate_of_their_own(tmp_path):
+    (weights, _), (own, record) = (
+        train(tmp_path / "all", learning_rate=0.05),
+        train(tmp_path / "own", learning_rate=1e-9, embedding_learning_rate=0.05),
+    )
+    torch.testing.assert_close(own["vectors.weight"], weights["vectors.weight"])
+    assert record["config"]["embedding_learning_rate"] == 0.05
+    mixer = tiny_mixer()
+    before = {name: value.clone() for name, value in mixer.state_dict().items()}
+    train(tmp_path / "mixer", mixer, learning_rate=0.05, embedding_learning_rate=1e-9)
+    moved = {name: (value - before[name]).abs().max() for name, value in mixer.state_dict().items()}
+    assert moved.pop("0.embedding.weight") < 1e-7
+    assert min(moved.values()) > 1e-3
+
+
+def test_a_run_with_two_learning_rates_resumes_exactly(tmp_path):
+    rates = {"learning_rate": 0.01, "embedding_learning_rate": 0.05}
+    straight, _ = train(tmp_path / "straight", tiny_mixer(), **rates)
+    train(tmp_path / "cut", tiny_mixer(), max_minutes=1e-9, **rates)
+    resumed, _ = train(tmp_path / "cut", tiny_mixer(), resume=True, **rates)
+    assert largest_difference(straight, resumed) == 0.0
+
+
 def test_without_dev_pairs_the_last_weights_are_saved(tmp_path):
     model = words()
     source, config = PairSource(pairs=synthetic()), TrainConfig(batch_size=8, max_steps=5)
@@ -270,10 +299,7 @@ def test_without_dev_pairs_the_last_weights_are_saved(tmp_path):
 
 
 def test_a_trained_mixer_loads_again_with_the_same_embeddings(tmp_path):
-    from mixbench.models.build import build_mixer_encoder
-    from mixbench.models.tokenizer import load_tokenizer
-
-    model = build_mixer_encoder({"width": 8, "depth": 1, "context": 16}, load_tokenizer(), seed=0)
+    model = tiny_mixer()
     train(tmp_path / "mixer", model, max_steps=3, eval_every=1, learning_rate=1e-3, max_length=8)
     again = SentenceTransformer(str(tmp_path / "mixer"), device="cpu", trust_remote_code=True)
     texts = ["red cat", "GREEN DOG"]

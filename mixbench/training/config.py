@@ -15,10 +15,11 @@ class TrainConfig:
 
     Steps are optimiser steps of `batch_size` pairs. `max_steps` overrides `epochs`; `max_minutes` stops a
     run early, wherever its learning rate is. The learning rate rises over the first `warmup_ratio` of the
-    steps, then falls to 0 by `schedule`. Every `eval_every` steps, ten times in a run unless given, the model
-    is scored on dev pairs and a checkpoint written. `max_length` (tokens) becomes the model's own.
-    `mini_batch_size` bounds memory by embedding that many pairs at a time, for the same loss. "auto"
-    precision is bfloat16 where the device is a GPU that has it. `compile` compiles each block.
+    steps, then falls to 0 by `schedule`; that of the token embeddings is `embedding_learning_rate` and takes
+    the same course. Every `eval_every` steps, ten times in a run unless given, the model is scored on dev
+    pairs and a checkpoint written. `max_length` (tokens) becomes the model's own. `mini_batch_size` bounds
+    memory by embedding that many pairs at a time, for the same loss. "auto" precision is bfloat16 where the
+    device is a GPU that has it. `compile` compiles each block.
 
     `both_directions` averages InfoNCE of each query over the positives and of each positive over the
     queries. With `matryoshka` widths the loss is the sum of that of the first dimensions, at each width, and
@@ -33,6 +34,7 @@ class TrainConfig:
 
     temperature: float = 0.05
     learning_rate: float = 5e-4
+    embedding_learning_rate: float | None = None
     batch_size: int = 256
     epochs: float = 1.0
     max_steps: int | None = None
@@ -54,7 +56,7 @@ class TrainConfig:
     hard_negatives: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "learning_rate", "epochs", "max_minutes", "teacher_weight"):
+        for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} must be above 0, not {value!r}")
@@ -76,6 +78,14 @@ class TrainConfig:
             raise InputError(f"matryoshka must be distinct widths of at least 1, not {self.matryoshka!r}")
 
 
+ABOVE_ZERO = (
+    "temperature",
+    "learning_rate",
+    "embedding_learning_rate",
+    "epochs",
+    "max_minutes",
+    "teacher_weight",
+)
 LEAST = {
     "batch_size": 2,
     "max_steps": 1,

@@ -8,6 +8,7 @@ with the last weights and says so in a log line only.
 """
 
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -267,6 +268,7 @@ def _arguments(
         max_steps=steps,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
+        learning_rate_mapping=_own_rates(model, config.embedding_learning_rate),
         lr_scheduler_type=config.schedule,
         warmup_steps=round(config.warmup_ratio * steps),
         weight_decay=config.weight_decay,
@@ -294,3 +296,12 @@ def _arguments(
     arguments._n_gpu = min(1, arguments.n_gpu)  # one process drives one device
     check_count(arguments.world_size)
     return arguments
+
+
+def _own_rates(model: SentenceTransformer, rate: float | None) -> dict[str, float]:
+    """Return `rate` by the name of each weight of an embedding, as the library's pattern for names."""
+    if rate is None:
+        return {}
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+    own = {id(value) for module in embeddings for value in module.parameters()}
+    return {rf"\b{re.escape(name)}$": rate for name, value in model.named_parameters() if id(value) in own}
