@@ -79,11 +79,11 @@ def test_training_on_more_tokens_than_the_context_is_one_line(run: Run, tmp_path
 @pytest.mark.parametrize(
     ("base", "settings", "recorded"),
     [
-        ("tiny", ["pooling=mean", "groups=4", "depth=1"], "tiny[depth=1,groups=4,pooling=mean]"),
+        ("tiny", ["pooling=lasttoken", "groups=4", "depth=1"], "tiny[depth=1,groups=4,pooling=lasttoken]"),
         ("tiny-identity", ["depth=1"], "tiny-identity[depth=1]"),
         ("tiny", ["causal=false", "depth=1"], "tiny[causal=false,depth=1]"),
         ("tiny-static", [], "tiny-static"),
-        ("tiny-twin", ["pooling=mean"], "tiny-twin[pooling=mean]"),
+        ("tiny-twin", ["pooling=lasttoken"], "tiny-twin[pooling=lasttoken]"),
     ],
 )
 def test_a_variant_is_trained_recorded_and_evaluated(
@@ -117,7 +117,7 @@ def test_a_variant_is_trained_recorded_and_evaluated(
         ("tiny", ["--set", "vocabulary=8"], "a mixer has no field 'vocabulary'"),
         ("tiny", ["--set", "groups=x"], "--set 'groups=x': 'x' is no whole number"),
         ("tiny", ["--set", "causal=no"], "--set 'causal=no': 'no' is none of true, false"),
-        ("tiny", ["--set", "pooling=max"], "'max' is none of lasttoken, mean"),
+        ("tiny", ["--set", "pooling=max"], "'max' is none of mean, lasttoken"),
         ("tiny", ["--set", "groups=4", "--set", "groups=8"], "'groups' is set twice"),
         ("tiny", ["--set", "groups=7"], "--set on preset 'tiny': groups must divide the width, 256"),
         ("tiny-identity", ["--set", "pooling=lasttoken"], "every text has the same last token"),

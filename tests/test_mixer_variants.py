@@ -214,7 +214,7 @@ def test_a_variant_preset_is_built_as_its_row_says(preset: str) -> None:
     assert {name: getattr(model[0].config, name) for name in row if name != "pooling"} == {
         name: value for name, value in row.items() if name != "pooling"
     }
-    assert model[1].pooling_mode == row.get("pooling", "lasttoken")
+    assert model[1].pooling_mode == row.get("pooling", "mean")
 
 
 # Settings

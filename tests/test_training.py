@@ -268,20 +268,20 @@ def test_the_record_holds_what_a_reader_needs_to_repeat_the_run(tmp_path):
 def test_embeddings_follow_a_learning_rate_of_their_own(tmp_path):
     (weights, _), (own, record) = (
         train(tmp_path / "all", learning_rate=0.05),
-        train(tmp_path / "own", learning_rate=1e-9, embedding_learning_rate=0.05),
+        train(tmp_path / "own", learning_rate=1e-9, embedding_rate=0.05),
     )
     torch.testing.assert_close(own["vectors.weight"], weights["vectors.weight"])
-    assert record["config"]["embedding_learning_rate"] == 0.05
+    assert record["config"]["embedding_rate"] == 0.05
     mixer = tiny_mixer()
     before = {name: value.clone() for name, value in mixer.state_dict().items()}
-    train(tmp_path / "mixer", mixer, learning_rate=0.05, embedding_learning_rate=1e-9)
+    train(tmp_path / "mixer", mixer, learning_rate=0.05, embedding_rate=1e-9)
     moved = {name: (value - before[name]).abs().max() for name, value in mixer.state_dict().items()}
     assert moved.pop("0.embedding.weight") < 1e-7
     assert min(moved.values()) > 1e-3
 
 
 def test_a_run_with_two_learning_rates_resumes_exactly(tmp_path):
-    rates = {"learning_rate": 0.01, "embedding_learning_rate": 0.05}
+    rates = {"learning_rate": 0.01, "embedding_rate": 0.05}
     straight, _ = train(tmp_path / "straight", tiny_mixer(), **rates)
     train(tmp_path / "cut", tiny_mixer(), max_minutes=1e-9, **rates)
     resumed, _ = train(tmp_path / "cut", tiny_mixer(), resume=True, **rates)

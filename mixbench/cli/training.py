@@ -76,7 +76,7 @@ def train_retriever_command(
     ] = 500,
     temperature: Annotated[float, typer.Option(help="Of the InfoNCE softmax.")] = 0.05,
     learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = 5e-4,
-    embedding_learning_rate: Annotated[
+    embedding_rate: Annotated[
         float | None, typer.Option(help="Peak for token embeddings. [that of the other weights]")
     ] = None,
     batch_size: Annotated[
@@ -119,7 +119,7 @@ def train_retriever_command(
     config = TrainConfig(
         temperature=temperature,
         learning_rate=learning_rate,
-        embedding_learning_rate=embedding_learning_rate,
+        embedding_rate=embedding_rate,
         batch_size=batch_size,
         mini_batch_size=mini_batch_size,
         epochs=epochs,

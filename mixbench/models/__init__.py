@@ -5,7 +5,7 @@ has none and `static` is the mean of its tokens' embeddings: controls, which sho
 
 `twin` has the mixer's width and depth and, through a narrower feedforward, its non-embedding parameters
 within 5 %; `wide-twin` keeps the full feedforward and has more; `bi-twin` is the twin with attention in both
-directions and mean pooling. `gpt` is GPT-2's transformer of the mixer's width and depth, with its own
+directions. `gpt` is GPT-2's transformer of the mixer's width and depth, with its own
 feedforward of four times the width. The tables are data: sizes in channels, layers and tokens.
 """
 
@@ -23,16 +23,15 @@ MIXERS: dict[str, dict[str, int]] = {
     "small": {"width": 512, "depth": 8, "context": 256},
     "base": {"width": 768, "depth": 12, "context": 512},
 }
-CONTROL = {"mixing": "none", "pooling": "mean"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "tiny-grouped": {**MIXERS["tiny"], "groups": 8},
-    "tiny-identity": {**MIXERS["tiny"], **CONTROL},
+    "tiny-identity": {**MIXERS["tiny"], "mixing": "none"},
     "small-grouped": {**MIXERS["small"], "groups": 8},
     "small-heads": {**MIXERS["small"], "heads": 4},
     "small-kernel": {**MIXERS["small"], "kernel": 4},
-    "small-unmasked": {**MIXERS["small"], "causal": False, "pooling": "mean"},
+    "small-unmasked": {**MIXERS["small"], "causal": False},
     "small-transfixer": {**MIXERS["small"], "attention_every": 4},
-    "small-identity": {**MIXERS["small"], **CONTROL},
+    "small-identity": {**MIXERS["small"], "mixing": "none"},
 }
 STATIC: dict[str, dict[str, int]] = {
     "tiny-static": {"width": MIXERS["tiny"]["width"]},

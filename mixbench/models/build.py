@@ -13,12 +13,12 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.models.mixer import MaskedMixer
-from mixbench.models.mixer_config import mixer_shape
+from mixbench.models.mixer_config import POOLINGS, mixer_shape
 from mixbench.models.transformer import TransformerConfig, build_transformer
 
 
 def build_mixer_encoder(
-    sizes: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int, pooling: str = "lasttoken"
+    sizes: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int, pooling: str = POOLINGS[0]
 ) -> SentenceTransformer:
     """Return an untrained masked mixer; `sizes` are as in `mixer_shape`, and name the pooling or leave it."""
     config, head = mixer_shape({"pooling": pooling, **sizes}, len(tokenizer))
@@ -79,17 +79,14 @@ def build_static_encoder(width: int, tokenizer: PreTrainedTokenizerFast, seed: i
 def build_transformer_encoder(
     sizes: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> SentenceTransformer:
-    """Return an untrained transformer; `sizes` are fields of `TransformerConfig`, and may name the pooling.
-
-    Without one it is pooled at its last token, or by the mean where it is bidirectional.
-    """
+    """Return an untrained transformer; `sizes` are as in `TransformerConfig`, and may name the pooling."""
     fields = dict(sizes)
-    pooling = fields.pop("pooling", None)
+    pooling = fields.pop("pooling", POOLINGS[0])
     config = TransformerConfig(vocabulary=len(tokenizer), **fields)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_transformer(config, tokenizer)
-    return _encoder(network, config.width, pooling or ("lasttoken" if config.causal else "mean"))
+    return _encoder(network, config.width, pooling)
 
 
 def _encoder(

@@ -14,7 +14,8 @@ VARIANTS = {"groups": 1, "heads": 0, "kernel": 1, "causal": True, "attention_eve
 """The fields that choose a variant, and the value that leaves each out."""
 
 
-POOLINGS = ("lasttoken", "mean")
+POOLINGS = ("mean", "lasttoken")
+"""What makes one embedding of a text's states; the first unless another is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig,
     """Return the configuration of a mixer and what stands on it.
 
     Args:
-        sizes: fields of `MixerConfig` but the vocabulary; `pooling`, "lasttoken" where that is left out; and
+        sizes: fields of `MixerConfig` but the vocabulary; `pooling`, the mean where that is left out; and
             `dimension`, that of the embedding, the width where that is left out.
         vocabulary: tokens of its tokenizer.
 
@@ -131,7 +132,7 @@ def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig,
     fields = {"pooling": POOLINGS[0], "dimension": None, **sizes}
     pooling, dimension = fields.pop("pooling"), fields.pop("dimension")
     if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be 'lasttoken' or 'mean', not {pooling!r}")
+        raise ValueError(f"pooling must be 'mean' or 'lasttoken', not {pooling!r}")
     if dimension is not None and dimension < 1:
         raise ValueError(f"dimension must be at least 1, not {dimension!r}")
     config = MixerConfig(vocabulary=vocabulary, **fields)

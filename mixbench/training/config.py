@@ -15,7 +15,7 @@ class TrainConfig:
 
     Steps are optimiser steps of `batch_size` pairs. `max_steps` overrides `epochs`; `max_minutes` stops a
     run early, wherever its learning rate is. The learning rate rises over the first `warmup_ratio` of the
-    steps, then falls to 0 by `schedule`; that of the token embeddings is `embedding_learning_rate` and takes
+    steps, then falls to 0 by `schedule`; that of the token embeddings is `embedding_rate` and takes
     the same course. Every `eval_every` steps, ten times in a run unless given, the model is scored on dev
     pairs and a checkpoint written. `max_length` (tokens) becomes the model's own. `mini_batch_size` bounds
     memory by embedding that many pairs at a time, for the same loss. "auto" precision is bfloat16 where the
@@ -34,7 +34,7 @@ class TrainConfig:
 
     temperature: float = 0.05
     learning_rate: float = 5e-4
-    embedding_learning_rate: float | None = None
+    embedding_rate: float | None = None
     batch_size: int = 256
     epochs: float = 1.0
     max_steps: int | None = None
@@ -81,7 +81,7 @@ class TrainConfig:
 ABOVE_ZERO = (
     "temperature",
     "learning_rate",
-    "embedding_learning_rate",
+    "embedding_rate",
     "epochs",
     "max_minutes",
     "teacher_weight",
