@@ -191,9 +191,14 @@ def test_a_control_that_is_better_is_not_worse_and_no_rival_of_other_controls(tm
     add(tmp_path, "untrained", 0.9, architecture="masked mixer", control_of="masked mixer")
     add(tmp_path, "static", 0.8, **CONTROL)
 
-    checks = board(tmp_path).controls
+    analysis = board(tmp_path)
+    checks = analysis.controls
 
     assert [check.worse for check in checks] == [False, False]
+    assert [check.better for check in checks] == [True, True]
+    first = render(analysis).split("\n\n")[1].splitlines()
+    assert first[0] == "**A control is better than what it controls.**"
+    assert all("is significantly better than" in line for line in first[1:])
     assert [check.best.model for check in checks if check.best is not None] == ["mixer", "mixer"]
 
 

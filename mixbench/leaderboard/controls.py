@@ -24,7 +24,17 @@ class ControlCheck:
     @property
     def worse(self) -> bool:
         """Whether the control is significantly worse, as it should be."""
-        return self.gap is not None and self.gap.difference < 0 and self.gap.p_randomisation < ALPHA
+        return self.gap is not None and self.gap.difference < 0 and self.separable
+
+    @property
+    def better(self) -> bool:
+        """Whether the control is significantly better."""
+        return self.gap is not None and self.gap.difference > 0 and self.separable
+
+    @property
+    def separable(self) -> bool:
+        """Whether the difference is significant, in whichever direction."""
+        return self.gap is not None and self.gap.p_randomisation < ALPHA
 
 
 def check_controls(

@@ -21,8 +21,10 @@ from mixbench.leaderboard.tables import (
 def controls(analysis: Analysis) -> list[str]:
     """Return a paragraph on the controls of the board, if it has any."""
     lines = [_control(check) for check in analysis.controls]
+    if any(check.better for check in analysis.controls):
+        return ["**A control is better than what it controls.**", *lines]
     if any(check.gap is not None and not check.worse for check in analysis.controls):
-        lines = ["**A control is not worse than what it controls.**", *lines]
+        return ["**A control is not worse than what it controls.**", *lines]
     return lines
 
 
@@ -30,7 +32,13 @@ def _control(check: ControlCheck) -> str:
     name = f"{row_name(check.control)}, a control of the {check.architecture},"
     if check.best is None or check.gap is None:
         return f"{name} is not tested: it, or each that is recorded as one, lacks a task here."
-    how = "significantly worse" if check.worse else "not significantly worse"
+    how = (
+        "significantly better"
+        if check.better
+        else "significantly worse"
+        if check.worse
+        else "not significantly worse"
+    )
     best = f"the best model recorded as {check.architecture}, {row_name(check.best)}"
     said = f"{name} is {how} than {best}:"
     return f"{said} {_gap(check.gap)}, {said_chance(check.gap.p_randomisation)}."
