@@ -6,7 +6,7 @@ from test_training import Words, words
 
 from mixbench.errors import InputError
 from mixbench.models import build_model
-from mixbench.training.collating import Collator, Layout, chunk_bounds, embed
+from mixbench.training.collating import Collator, Layout, chunk_bounds, embed, tokens_at_once, tokens_for
 
 TEXTS = ["one", "a much longer text about token mixing in several words", "", "two words", "one"]
 
@@ -78,3 +78,15 @@ def test_a_model_that_reads_more_than_token_ids_is_refused(monkeypatch):
     monkeypatch.setattr(Words, "preprocess", lambda *a, **k: preprocess(*a, **k) | {"pixel_values": 1})
     with pytest.raises(InputError, match=r"Words reads more than token ids \(pixel_values\)"):
         column(words(), ["red"])
+
+
+@pytest.mark.parametrize(
+    ("gib", "tokens"),
+    [(1, 4_096), (15.6, 16_384), (23.6, 32_768), (39.4, 65_536), (79.2, 131_072), (139.8, 131_072)],
+)
+def test_a_chunk_holds_what_suits_the_memory_of_the_gpu(gib: float, tokens: int) -> None:
+    assert tokens_for(int(gib * 2**30)) == tokens
+
+
+def test_a_chunk_is_small_on_a_cpu() -> None:
+    assert tokens_at_once(torch.device("cpu")) == 4_096

@@ -18,9 +18,10 @@ from torch import Tensor
 from mixbench.errors import InputError
 from mixbench.training.gathering import share
 
-TOKENS_AT_ONCE = {"cuda": 131_072}
-"""Most tokens of a chunk, padding included, by type of device; `FEW_TOKENS` on others."""
-FEW_TOKENS = 4_096
+FEW_TOKENS, MOST_TOKENS = 4_096, 131_072
+"""Least and most tokens of a chunk, padding included; a GPU with 80 GB takes the most."""
+TOKENS_A_GIB = 1_700
+"""Tokens of a chunk for each GiB of a GPU, which suits `small` and its twins."""
 SORTED_TOGETHER = 16_384
 """Texts that `embed_all` sorts by length at a time."""
 TRIED = 32
@@ -158,7 +159,7 @@ class Collator:
         }
         self.tokenised = {name: by_prompt[prompts.get(name)] for name in columns}
         self.layout = layout_of(model)
-        self.most = TOKENS_AT_ONCE.get(model.device.type, FEW_TOKENS)
+        self.most = tokens_at_once(model.device)
         self.whole = whole or self.layout.flat
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def embed_all(
     model.eval()
     tokenised, layout = TokenisedTexts(model, prompt), layout_of(model)
     device = model.device
-    most = TOKENS_AT_ONCE.get(device.type, FEW_TOKENS)
+    most = tokens_at_once(device)
     parts = []
     for start in range(0, len(texts), SORTED_TOGETHER):
         part = list(texts[start : start + SORTED_TOGETHER])
@@ -239,6 +240,19 @@ def chunk_bounds(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
         bounds.append((start, end))
         start = end
     return bounds
+
+
+def tokens_at_once(device: torch.device) -> int:
+    """Return how many tokens a chunk holds on `device`: few on a CPU, on a GPU what suits its memory."""
+    if device.type != "cuda":
+        return FEW_TOKENS
+    return tokens_for(torch.cuda.get_device_properties(device).total_memory)
+
+
+def tokens_for(memory: int) -> int:
+    """Return the power of two of tokens for a GPU of so many bytes, whatever else runs on it."""
+    fitting = max(FEW_TOKENS, memory * TOKENS_A_GIB >> 30)
+    return int(min(MOST_TOKENS, 1 << fitting.bit_length() - 1))
 
 
 def padded_width(longest: int) -> int:
