@@ -20,6 +20,9 @@ def train_retriever_command(
             help="FIELD=VALUE in place of a mixer's own, as groups=8; of a twin pooling alone; repeatable.",
         ),
     ] = None,
+    static: Annotated[
+        str | None, typer.Option(help="Static model whose token embeddings a preset starts from.")
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,7 +155,7 @@ def train_retriever_command(
         folder = run_training(
             base, sources, config, output,
             teacher=teacher, teacher_store=teacher_store, device=own_device, settings=settings or (),
-            model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
+            static=static, model_licence=model_licence, shrink=shrink, resume=resume, overwrite=overwrite,
         )  # fmt: skip
         if number() == 0:
             typer.echo(folder)

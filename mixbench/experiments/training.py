@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ def run_training(
     *,
     device: str,
     settings: Sequence[str] = (),
+    static: str | None = None,
     teacher: str | None = None,
     teacher_store: Path | None = None,
     model_licence: str = "",
@@ -67,7 +68,8 @@ def run_training(
 ) -> Path:
     """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
-    `settings` are "FIELD=VALUE" in place of what a mixer has. `teacher_store` is the folder of
+    `settings` are "FIELD=VALUE" in place of what a mixer has. The network starts as the model `static`, if
+    given, see `models/static_start.py`. `teacher_store` is the folder of
     teachers' embeddings, by default that of `teacher_places`. Several processes prepare in turn, and only the
     first of them speaks.
     """
@@ -81,6 +83,8 @@ def run_training(
         sources, dev = read_sources(pairs, config.seed)
         taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
         model, origin = _open_base(base, changes, config.seed, device, model_licence)
+        if static is not None:
+            origin = _start_as_static(model, base, origin, static)
         if shrink:
             check_shrinkable(model, base)
         return model, origin, sources, dev, taught_by
@@ -121,6 +125,26 @@ def _open_base(
         command=command,
         inherited=read_training_sources(folder) or (),
         licence=licence,
+    )
+
+
+def _start_as_static(model: "SentenceTransformer", base: str, origin: "Origin", static: str) -> "Origin":
+    """Let `model` start as the static model of that name or folder; return its origin then."""
+    from mixbench.models.load import load_model, model_folder, model_sha256
+    from mixbench.models.static_start import start_as_static
+
+    if base not in PRESETS:
+        raise InputError(f"--static gives the first weights of a preset, and {base!r} has weights already")
+    folder = model_folder(static)
+    try:
+        start_as_static(model, load_model(static))
+    except ValueError as error:
+        raise InputError(f"--static {static!r}: {error}") from error
+    return replace(
+        origin,
+        base=f"{origin.base} from {folder.name}",
+        base_sha256=model_sha256(folder),
+        inherited=read_training_sources(folder) or (),
     )
 
 
