@@ -96,6 +96,12 @@ def test_what_does_not_fit_is_refused(other, message: str) -> None:
         start_as_static(build_mixer_encoder(SIZES, load_tokenizer(), seed=0), other())
 
 
+def test_a_network_that_pools_its_last_token_is_refused(static: SentenceTransformer) -> None:
+    mixer = build_mixer_encoder({**SIZES, "pooling": "lasttoken"}, load_tokenizer(), seed=0)
+    with pytest.raises(ValueError, match="must pool by the mean"):
+        start_as_static(mixer, static)
+
+
 def test_training_from_a_static_model_inherits_its_sources(run: Run, tmp_path: Path) -> None:
     first, second = write_pairs(tmp_path / "first.jsonl"), write_pairs(tmp_path / "second.jsonl")
     options = ("--batch-size", 8, "--max-steps", 1, "--dev-pairs", 0)

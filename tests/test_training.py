@@ -197,8 +197,9 @@ def test_a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint(tmp_path
         return gradient * float("nan") if len(steps) == 8 else gradient
 
     model[0].vectors.weight.register_hook(poison)
-    with pytest.raises(MixbenchError, match=r"diverged at step \d+: .*checkpoint-4; start again"):
-        train(tmp_path / "out", model)
+    advice = "start again with a learning rate below 0.05 or an embedding rate below 0.04$"
+    with pytest.raises(MixbenchError, match=rf"diverged at step \d+: .*checkpoint-4; {advice}"):
+        train(tmp_path / "out", model, embedding_rate=0.04)
     kept = load_file(tmp_path / ".out.training" / "checkpoint-4" / "weights.safetensors")
     assert all(value.isfinite().all() for value in kept.values())
     assert not (tmp_path / "out").exists()

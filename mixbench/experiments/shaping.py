@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from mixbench.errors import InputError
-from mixbench.models import MIXERS, OPPONENTS, STATIC, VARIANTS
-from mixbench.models.mixer_config import POOLINGS, MixerConfig, mixer_shape
+from mixbench.models import PRESETS, check_changes
+from mixbench.models.mixer_config import POOLINGS, MixerConfig
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,14 +39,9 @@ def read_changes(base: str, settings: Sequence[str]) -> dict[str, Any]:
         if field in changes:
             raise InputError(f"--set {setting!r}: {field!r} is set twice; set it once")
         changes[field] = _typed(setting, KINDS[field], value)
-    presets = MIXERS | VARIANTS
-    if base in OPPONENTS and changes.keys() - {"pooling"}:
-        raise InputError(f"--set changes nothing but the pooling of {base!r}, which is no mixer")
-    if changes and base in STATIC:
-        raise InputError(f"--set changes mixers, and preset {base!r} is none; choose {', '.join(presets)}")
-    if changes and base in presets:
+    if base in PRESETS:
         try:
-            mixer_shape({**presets[base], **changes}, vocabulary=1)
+            check_changes(base, changes)
         except ValueError as error:
             raise InputError(f"--set on preset {base!r}: {error}") from error
     return dict(sorted(changes.items()))

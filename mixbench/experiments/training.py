@@ -68,10 +68,9 @@ def run_training(
 ) -> Path:
     """Train preset or model folder `base` on `pairs`, taught by `teacher`, and write the folder `output`.
 
-    `settings` are "FIELD=VALUE" in place of what a mixer has. The network starts as the model `static`, if
-    given, see `models/static_start.py`. `teacher_store` is the folder of
-    teachers' embeddings, by default that of `teacher_places`. Several processes prepare in turn, and only the
-    first of them speaks.
+    `settings` are "FIELD=VALUE" in place of what a mixer has. A preset starts as the model `static` where
+    that is given, see `models/static_start.py`. `teacher_store` is the folder of teachers' embeddings, by
+    default that of `teacher_places`. Several processes prepare in turn, and only the first of them speaks.
     """
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import train_retriever
@@ -80,13 +79,11 @@ def run_training(
 
     def prepare() -> "tuple[SentenceTransformer, Origin, list[PairSource], list[Pairs], Teacher | None]":
         changes = read_changes(base, settings)
-        sources, dev = read_sources(pairs, config.seed)
-        taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
-        model, origin = _open_base(base, changes, config.seed, device, model_licence)
-        if static is not None:
-            origin = _start_as_static(model, base, origin, static)
+        model, origin = _open_base(base, changes, static, config.seed, device, model_licence)
         if shrink:
             check_shrinkable(model, base)
+        sources, dev = read_sources(pairs, config.seed)
+        taught_by = None if teacher is None else find_teacher(teacher, teacher_store, device)
         return model, origin, sources, dev, taught_by
 
     model, origin, sources, dev, taught_by = in_turn(prepare)
@@ -100,7 +97,7 @@ def run_training(
 
 
 def _open_base(
-    base: str, changes: dict[str, Any], seed: int, device: str, licence: str
+    base: str, changes: dict[str, Any], static: str | None, seed: int, device: str, licence: str
 ) -> "tuple[SentenceTransformer, Origin]":
     """Return the model to start from, on its device, and where it comes from."""
     from mixbench.models import build_model
@@ -111,7 +108,12 @@ def _open_base(
     command = command_line(sys.argv[1:])
     if base in PRESETS:
         origin = Origin(base=changed_name(base, changes), command=command, licence=licence)
-        return place(build_model(base, seed=seed, changes=changes), device), origin
+        model = build_model(base, seed=seed, changes=changes)
+        if static is not None:
+            origin = _start_as_static(model, origin, static)
+        return place(model, device), origin
+    if static is not None:
+        raise InputError(f"--static gives the first weights of a preset, and {base!r} has weights already")
     folder = model_folder(base)
     model = load_model(base)
     if changes:
@@ -128,13 +130,11 @@ def _open_base(
     )
 
 
-def _start_as_static(model: "SentenceTransformer", base: str, origin: "Origin", static: str) -> "Origin":
+def _start_as_static(model: "SentenceTransformer", origin: "Origin", static: str) -> "Origin":
     """Let `model` start as the static model of that name or folder; return its origin then."""
     from mixbench.models.load import load_model, model_folder, model_sha256
     from mixbench.models.static_start import start_as_static
 
-    if base not in PRESETS:
-        raise InputError(f"--static gives the first weights of a preset, and {base!r} has weights already")
     folder = model_folder(static)
     try:
         start_as_static(model, load_model(static))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import UnknownName
+from mixbench.models.mixer_config import mixer_shape
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -54,6 +55,19 @@ OPPONENTS: dict[str, dict[str, Any]] = {
 PRESETS = (*MIXERS, *VARIANTS, *STATIC, *OPPONENTS)
 
 
+def check_changes(preset: str, changes: Mapping[str, Any]) -> None:
+    """Refuse `changes` that contradict each other, or that the preset does not have.
+
+    Raises:
+        ValueError: they are such.
+    """
+    mixer = MIXERS.get(preset) or VARIANTS.get(preset)
+    if mixer is not None:
+        mixer_shape({**mixer, **changes}, vocabulary=1)
+    elif others := sorted(changes.keys() - ({"pooling"} if preset in OPPONENTS else set())):
+        raise ValueError(f"it is no mixer and has no {', '.join(others)} to set")
+
+
 def build_model(
     preset: str,
     tokenizer: "PreTrainedTokenizerFast | None" = None,
@@ -74,6 +88,7 @@ def build_model(
     """
     if preset not in PRESETS:
         raise UnknownName.of("preset", preset, PRESETS)
+    check_changes(preset, changes or {})
     from mixbench.models.build import build_mixer_encoder, build_static_encoder, build_transformer_encoder
     from mixbench.models.tokenizer import load_tokenizer
 
@@ -81,9 +96,6 @@ def build_model(
     mixer = MIXERS.get(preset) or VARIANTS.get(preset)
     if mixer is not None:
         return build_mixer_encoder({**mixer, **(changes or {})}, tokenizer, seed)
-    others = {*(changes or {})} - ({"pooling"} if preset in OPPONENTS else set())
-    if others:
-        raise ValueError(f"preset {preset!r} is no mixer: {', '.join(sorted(others))} cannot be changed")
     if preset in STATIC:
         return build_static_encoder(STATIC[preset]["width"], tokenizer, seed)
     return build_transformer_encoder({**OPPONENTS[preset], **(changes or {})}, tokenizer, seed)

@@ -1,8 +1,8 @@
 """Start a network as a trained static model: its token embeddings, and blocks that add nothing at first.
 
 The mean of token embeddings is the control that a network must beat. A mixer that starts here embeds as the
-control does, to the last bits, and whatever training adds is what mixing tokens is worth. Transformers start
-from the same embeddings, which their own norms change.
+control does, but for rounding and for what stands beyond its context; what training then adds is what the
+network is worth. Transformers start from the same embeddings, which their own norms change.
 """
 
 import re
@@ -27,12 +27,17 @@ def start_as_static(model: SentenceTransformer, static: SentenceTransformer) -> 
     """Put the token embeddings of `static` into `model`, whose blocks then add 0; the end token's are 0.
 
     Raises:
-        ValueError: `static` is no static model or `model` is one, or their tokens or widths differ.
+        ValueError: `static` is no static model or `model` is one, it does not pool by the mean, or their
+            tokens or widths differ.
     """
     if not isinstance(static[0], StaticEmbedding):
         raise ValueError(f"it is no static model but {type(static[0]).__name__}")
     if isinstance(model[0], StaticEmbedding):
         raise ValueError("a static model goes on from it without this, by its folder")
+    if model[1].pooling_mode != "mean":
+        raise ValueError(
+            "the network must pool by the mean, since its last token starts at 0; set pooling=mean"
+        )
     own, new = _embeddings(model[0]), static[0].embedding.weight
     if own.shape != new.shape or model.tokenizer.get_vocab() != static[0].tokenizer.get_vocab():
         raise ValueError(

@@ -201,9 +201,12 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         """Raise the one-line error for a run that has left the numbers."""
         kept = sorted(self.folder.glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
         saved = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written before"
+        rates = f"a learning rate below {self.args.learning_rate:g}"
+        own = self.args.learning_rate_mapping
+        if isinstance(own, dict) and own:
+            rates += f" or an embedding rate below {max(own.values()):g}"
         raise MixbenchError(
-            f"training diverged at step {self.state.global_step}: {what}; {saved}; "
-            f"start again with a learning rate below {self.args.learning_rate:g}"
+            f"training diverged at step {self.state.global_step}: {what}; {saved}; start again with {rates}"
         )
 
 
