@@ -24,6 +24,7 @@ from mixbench.cli.looking import (
 )
 from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
+from mixbench.cli.probing import probe_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import InputError, MixbenchError
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "leaderboard": leaderboard_command,
     "compare": compare_command,
     "search": search_command,
+    "probe": probe_command,
     "train-tokenizer": train_tokenizer_command,
     "export": export_command,
 }

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mixbench.data.load import load_data
 from mixbench.errors import InputError
 from mixbench.experiments.bench import BenchReport, report_table
 from mixbench.experiments.bench_train_report import TrainBench, train_table
+from mixbench.experiments.probe_plot import probe_svg
+from mixbench.experiments.probe_report import ProbeRow, probe_table
 from mixbench.experiments.searching import Search
 from mixbench.files import write_atomic
 from mixbench.results import METRICS, Result
@@ -107,6 +110,16 @@ def print_train_bench(report: TrainBench, output: Path | None, *, as_json: bool)
         _write(report.to_json())
     else:
         _console().print(train_table(report))
+
+
+def print_probe(rows: Sequence[ProbeRow], form: str, plot: Path | None, *, as_json: bool) -> None:
+    """Print rows of a probe as a table, or as JSON; `plot` is written with their chart."""
+    if plot is not None:
+        write_atomic(plot, probe_svg(rows, form))
+    if as_json:
+        _write(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    else:
+        _console().print(probe_table(rows, form))
 
 
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:

@@ -173,6 +173,14 @@ def minilm_folder() -> Path:
     return weights.parent
 
 
+def weights_sha256(model: "SentenceTransformer") -> str:
+    """Return a SHA-256 over the weights of a model that has no files."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _open_folder(
     folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
 ) -> Retriever:
@@ -199,11 +207,9 @@ def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     if options.load_in_4bit:
         raise InputError(f"preset {preset!r} is not held in 4 bits; leave out --load-in-4bit")
     model = place(build_model(preset, seed=options.seed), options.device)
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.cpu().numpy().tobytes())
+    digest = weights_sha256(model)
     model = cast_weights(model, options.dtype)
-    retriever = _dense(model, f"untrained-{preset}", digest.hexdigest(), (), options)
+    retriever = _dense(model, f"untrained-{preset}", digest, (), options)
     retriever.architecture = architecture_of(model)
     retriever.control_of = control_of(retriever.architecture, trained=False)
     return retriever

@@ -1,0 +1,81 @@
+"""Verbs that look into models: what their states and embeddings tell of the tokens."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixbench.cli.options import Device, Json
+
+Models = Annotated[list[str], typer.Argument(help="Preset (untrained), mixer-tiny, minilm, a model folder.")]
+ProbedText = Annotated[
+    str | None,
+    typer.Option(
+        help="Text file, <|endoftext|> between documents, or .jsonl with 'text'. [the embedded task's]"
+    ),
+]
+
+
+def probe_command(
+    models: Models,
+    text: ProbedText = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Uniform random tokens in place of a text.")
+    ] = False,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=2, help="With --random: the first so many tokens are all there are.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option(help="fair: lengths in deviations of the embeddings; paper: the original's.")
+    ] = "fair",
+    length: Annotated[
+        list[int] | None, typer.Option(min=1, help="Tokens of a text; repeatable. [32]", show_default=False)
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers by number, from 1, as 1,4; or all. [the last]")
+    ] = None,
+    hidden: Annotated[
+        int, typer.Option(min=0, help="Look for the first so many tokens, in the states after them alone.")
+    ] = 0,
+    texts: Annotated[int, typer.Option(min=1, help="Texts inverted.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Starts a text, and weights of each preset.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps. [500]")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of a preset, as depth=2; repeatable.")
+    ] = None,
+    embedding_deviation: Annotated[
+        float | None, typer.Option(help="Draw a preset's embeddings with this deviation. [its own]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts inverted at once.")] = 32,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write a record of each inversion to.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the table to.")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Input representation accuracy: turn hidden states back into tokens by their gradient.
+
+    ham is the share of tokens that are none of five candidates by the pseudo-inverse of the embeddings;
+    top-1 and top-5 are shares found by the nearest embedding.
+    """
+    from mixbench.experiments.probe_report import probe_rows
+    from mixbench.experiments.probe_subjects import SubjectOptions
+    from mixbench.experiments.probing import ProbeOptions, run_probe
+    from mixbench.experiments.reporting import print_probe
+
+    options = ProbeOptions(
+        form=form,
+        steps=steps,
+        layers=layers,
+        lengths=length or [32],
+        hidden=hidden,
+        text=text,
+        random=random,
+        vocabulary=vocabulary,
+        texts=texts,
+        seeds=seeds,
+        batch_size=batch_size,
+    )
+    opening = SubjectOptions(settings=settings or (), embedding_deviation=embedding_deviation, device=device)
+    print_probe(probe_rows(run_probe(models, options, opening, output)), form, plot, as_json=as_json)
