@@ -39,6 +39,8 @@ def test_help_imports_no_heavy_library() -> None:
         ["eval"],
         ["train-retriever"],
         ["search"],
+        ["probe"],
+        ["retention"],
         ["export"],
         ["data", "check"],
         ["list", "tasks"],
@@ -52,8 +54,8 @@ def test_help_of_a_verb_imports_no_heavy_library_either(verb: list[str]) -> None
 
 
 def test_every_verb_has_help_and_every_option_says_what_it_does(run: Run) -> None:
-    verbs = [["eval"], ["train-retriever"], ["leaderboard"], ["train-tokenizer"]]
-    verbs += [["data", "get"], ["data", "check"], ["data", "qrels"], ["bench", "bm25"]]
+    verbs = [["eval"], ["train-retriever"], ["leaderboard"], ["train-tokenizer"], ["probe"]]
+    verbs += [["retention"], ["data", "get"], ["data", "check"], ["data", "qrels"], ["bench", "bm25"]]
     for verb in verbs:
         ended = run(*verb, "--help")
         assert (ended.status, ended.err) == (0, "")

@@ -79,7 +79,9 @@ def test_each_contract_has_a_test_that_breaks_it() -> None:
     [
         (LAYERS, "tasks.py", "from mixbench.results import Result"),
         (LAYERS, "evaluation/cost.py", "from mixbench.leaderboard import render"),
+        (LAYERS, "probes/forms.py", "from mixbench.leaderboard import statistics"),
         (JUDGES, "training/config.py", "import mixbench.models"),
+        (JUDGES, "probes/inversion.py", "import mixbench.models.states"),
         (JUDGES, "retrievers/dense.py", "import mixbench.models.load"),
         (MTEB, "data/records.py", "import mteb"),
     ],
@@ -101,7 +103,10 @@ def test_the_package_and_its_command_line_import_nothing_heavy(tmp_path: Path) -
 
 
 def test_encoding_and_training_load_neither_mteb_nor_pydantic(tmp_path: Path) -> None:
-    modules = "mixbench.models.load, mixbench.training.contrastive, mixbench.retrievers.dense"
+    modules = (
+        "mixbench.models.load, mixbench.training.contrastive, mixbench.retrievers.dense,"
+        " mixbench.models.states, mixbench.probes.inversion, mixbench.probes.retention"
+    )
     loaded = python(f"import {modules}; {LISTED}", tmp_path).stdout.split()
     assert "torch" in loaded
     assert not {"mteb", "pydantic"} & set(loaded)

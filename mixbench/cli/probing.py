@@ -79,3 +79,43 @@ def probe_command(
     )
     opening = SubjectOptions(settings=settings or (), embedding_deviation=embedding_deviation, device=device)
     print_probe(probe_rows(run_probe(models, options, opening, output)), form, plot, as_json=as_json)
+
+
+def retention_command(
+    models: Models,
+    text: ProbedText = None,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of a text.")] = 32,
+    texts: Annotated[int, typer.Option(min=1, help="Texts that the decoder learns from.")] = 1_000,
+    held_out: Annotated[int, typer.Option(min=1, help="Texts after them, that it is judged by.")] = 100,
+    width: Annotated[int, typer.Option(min=1, help="Of the decoder.")] = 128,
+    depth: Annotated[int, typer.Option(min=1, help="Blocks of the decoder.")] = 2,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 300,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in a batch.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = 2e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the decoder, its batches and untrained weights.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file to write, with settings and origin.")
+    ] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Information retention: rebuild a text's tokens from its one embedding by a decoder trained for it.
+
+    A trained model stands beside an untrained copy, and beside guesses by frequency without an embedding.
+    retained is 1 less the cross-entropy over the logarithm of the vocabulary.
+    """
+    from mixbench.experiments.reporting import print_retention
+    from mixbench.experiments.retaining import RetentionOptions, run_retention
+    from mixbench.probes.retention import RetentionSettings
+
+    settings = RetentionSettings(steps=steps, batch_size=batch_size, rate=learning_rate, seed=seed)
+    options = RetentionOptions(
+        tokens=length,
+        text=text,
+        texts=texts,
+        held_out=held_out,
+        width=width,
+        depth=depth,
+        device=device,
+    )
+    print_retention(run_retention(models, options, settings), output, as_json=as_json)

@@ -16,38 +16,41 @@ def probe_svg(rows: Sequence[ProbeRow], form: str) -> str:
 
     The axis has layers where any model has several, else lengths in tokens. Bars are 95 % intervals.
     """
-    by_layer = len({row.layer for row in rows}) > 1
+    by_layer = any(row.layer != other.layer for row in rows for other in rows if row.model == other.model)
     places = sorted({row.layer if by_layer else row.tokens for row in rows})
     lines: dict[str, list[tuple[int, Estimate]]] = {}
     for row in rows:
         label = f"{row.model}, {row.tokens} tokens" if by_layer else f"{row.model}, layer {row.layer}"
         figure = row.ham if form == "paper" else row.top1
         lines.setdefault(label, []).append((row.layer if by_layer else row.tokens, figure))
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(places) - 1)
-    floor, named = HEIGHT - BOTTOM, "ham" if form == "paper" else "top-1 accuracy"
-    height = HEIGHT + LINE * len(lines)
+    title = f"{'ham' if form == 'paper' else 'top-1 accuracy'}, {form} form"
+    parts = _frame(title, "layer" if by_layer else "tokens", places, legend=len(lines))
+    for number, (label, points) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        points.sort(key=lambda point: point[0])
+        parts += _line([(_x(places.index(place), places), figure) for place, figure in points], colour)
+        y = HEIGHT + LINE * number + 6
+        parts.append(f'<text x="{LEFT}" y="{y}" fill="{colour}">{escape(label)}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _frame(title: str, axis: str, places: Sequence[int], *, legend: int) -> list[str]:
+    """Return the opening of the chart: its axes with their words, and room for `legend` lines below."""
+    height, floor = HEIGHT + LINE * legend, HEIGHT - BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif"'
         ' font-size="12">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         f'<path d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>',
-        f'<text x="{LEFT}" y="18">{named}, {form} form</text>',
+        f'<text x="{LEFT}" y="18">{title}</text>',
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{axis}</text>',
     ]
     for share in (0, 0.5, 1):
         parts.append(f'<text x="{LEFT - 6}" y="{_y(share) + 4:.1f}" text-anchor="end">{share:g}</text>')
     for number, place in enumerate(places):
-        x = LEFT + number * step
+        x = _x(number, places)
         parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{place}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    axis = "layer" if by_layer else "tokens"
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{axis}</text>')
-    for number, (label, points) in enumerate(lines.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        points.sort(key=lambda point: point[0])
-        parts += _line([(LEFT + places.index(place) * step, figure) for place, figure in points], colour)
-        y = HEIGHT + LINE * number + 6
-        parts.append(f'<text x="{LEFT}" y="{y}" fill="{colour}">{escape(label)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return parts
 
 
 def _line(points: Sequence[tuple[float, Estimate]], colour: str) -> list[str]:
@@ -62,3 +65,7 @@ def _line(points: Sequence[tuple[float, Estimate]], colour: str) -> list[str]:
 
 def _y(share: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+
+def _x(number: int, places: Sequence[int]) -> float:
+    return LEFT + 20 + number * (WIDTH - LEFT - RIGHT - 40) / max(1, len(places) - 1)

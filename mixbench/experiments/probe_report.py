@@ -39,8 +39,8 @@ class ProbeRecord:
     seed: int
     """Of the start, and of the weights where they are untrained."""
     settings: Mapping[str, Any]
-    source: Mapping[str, Any]
-    """Name and hash of the texts, and a hash of the ids that were taken of them."""
+    source: Mapping[str, str]
+    """Name of the texts, and the hash of a file of them."""
     texts: Sequence[TextInversion]
     provenance: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
@@ -95,6 +95,11 @@ def estimate(figures_ST: Sequence[Sequence[float]]) -> Estimate:
     return Estimate(mean=float(texts_1T.mean()), low=float(low[0]), high=float(high[0]))
 
 
+def shown(figure: Estimate) -> str:
+    """Return a figure as tables have it: the mean, and its interval in brackets."""
+    return f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
 def probe_rows(records: Sequence[ProbeRecord]) -> list[ProbeRow]:
     """Return a row for each model, layer and length, whose records differ by their seed alone."""
     groups: dict[tuple[str, int, int], list[ProbeRecord]] = {}
@@ -136,11 +141,7 @@ def probe_table(rows: Sequence[ProbeRow], form: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
-        shares = (_share(each) for each in (row.ham, row.top1, row.top5))
+        shares = (shown(each) for each in (row.ham, row.top1, row.top5))
         place = (f"{row.embedding_deviation:.4g}", str(row.layer), str(row.tokens))
         table.add_row(Text(row.model), *place, *shares, f"{row.loss_ratio:.2g}")
     return table
-
-
-def _share(share: Estimate) -> str:
-    return f"{share.mean:.3f} ({share.low:.3f} to {share.high:.3f})"

@@ -79,6 +79,14 @@ def open_subject(name: str, options: SubjectOptions, seed: int = 0) -> Subject:
     return Subject(system.name, system.model_sha256, system.architecture, system.model)
 
 
+def check_names(subjects: Sequence[Subject]) -> None:
+    """Raise InputError where two subjects have one name, so that nobody could tell their rows apart."""
+    names = [subject.name for subject in subjects]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two of the models are called {name!r}; name each once, or rename a folder")
+
+
 def _open_preset(preset: str, options: SubjectOptions, seed: int) -> Subject:
     import torch
 

@@ -1,6 +1,5 @@
 """`mixbench probe`: inversion of models, layer by layer, at several lengths and by several seeds."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mixbench.experiments.probe_report import ProbeRecord
 from mixbench.experiments.probe_subjects import (
     Subject,
     SubjectOptions,
+    check_names,
     first_tokens,
     open_subject,
     open_texts,
@@ -58,11 +58,17 @@ class ProbeOptions:
             raise InputError("--vocabulary says which tokens are drawn; give it with --random")
 
 
-class Tokens(NamedTuple):
-    """What each model is given: ids (N, T) of its own tokenizer, and where they come from."""
+Source = dict[str, str]
+"""Name of the texts, and the hash of a file of them."""
 
-    ids_NT: "list[Tensor]"
-    source: dict[str, Any]
+
+class Plan(NamedTuple):
+    """One model and what is done with it: layers, and ids (N, T) of its own tokenizer."""
+
+    subject: Subject
+    inversion: "Inversion"
+    layers: Sequence[int]
+    ids_NT: "Tensor"
 
 
 def run_probe(
@@ -78,34 +84,29 @@ def run_probe(
             few texts.
     """
     form = _form(options)
-    subjects = [open_subject(name, opening) for name in names]
-    check_names(subjects)
-    inversions = [_inversion(subject, form, options) for subject in subjects]
-    layers = [_layers(inversion, options) for inversion in inversions]
-    given = _tokens(subjects, inversions, options)
+    plans, source = _plans([open_subject(name, opening) for name in names], form, options)
+    settings = _settings(form, options, opening)
     provenance = [_provenance(opening.device, seed) for seed in range(options.seeds)]
-    passes = options.seeds * len(options.lengths) * sum(map(len, layers))
+    passes = options.seeds * len(options.lengths) * sum(len(plan.layers) for plan in plans)
     records = []
     with progress_bar("probing", passes * options.texts) as advance:
-        for number, seed in product(range(len(names)), range(options.seeds)):
-            subject, inversion = subjects[number], inversions[number]
-            if seed and names[number] in PRESETS:
-                subject = open_subject(names[number], opening, seed)
-                inversion = _inversion(subject, form, options)
-            for layer, tokens in product(layers[number], options.lengths):
-                found = _inverted(inversion, given.ids_NT[number][:, :tokens], layer, seed, options, advance)
+        for (name, plan), seed in product(zip(names, plans, strict=True), range(options.seeds)):
+            if seed and name in PRESETS:
+                subject = open_subject(name, opening, seed)
+                plan = plan._replace(subject=subject, inversion=_inversion(subject, form, options))
+            for layer, tokens in product(plan.layers, options.lengths):
                 record = ProbeRecord(
-                    model=subject.name,
-                    model_sha256=subject.sha256,
-                    architecture=subject.architecture,
-                    embedding_deviation=inversion.deviation,
+                    model=plan.subject.name,
+                    model_sha256=plan.subject.sha256,
+                    architecture=plan.subject.architecture,
+                    embedding_deviation=plan.inversion.deviation,
+                    layers=plan.inversion.encoder.layers,
                     layer=layer,
-                    layers=inversion.encoder.layers,
                     tokens=tokens,
                     seed=seed,
-                    settings=_settings(form, options, opening),
-                    source={**given.source, "ids_sha256": _ids_sha256(given.ids_NT[number])},
-                    texts=found,
+                    settings=settings,
+                    source=source,
+                    texts=_inverted(plan, layer, tokens, seed, options, advance),
                     provenance=provenance[seed],
                 )
                 if output is not None:
@@ -114,12 +115,13 @@ def run_probe(
     return records
 
 
-def check_names(subjects: Sequence[Subject]) -> None:
-    """Raise InputError where two subjects have one name, so that nobody could tell their rows apart."""
-    names = [subject.name for subject in subjects]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two of the models are called {name!r}; name each once, or rename a folder")
+def _plans(subjects: Sequence[Subject], form: "Form", options: ProbeOptions) -> tuple[list[Plan], Source]:
+    """Return what is done with each subject, all checked, and where the tokens come from."""
+    check_names(subjects)
+    inversions = [_inversion(subject, form, options) for subject in subjects]
+    layers = [_layers(inversion, options) for inversion in inversions]
+    ids, source = _tokens(subjects, inversions, options)
+    return [Plan(*parts) for parts in zip(subjects, inversions, layers, ids, strict=True)], source
 
 
 def _form(options: ProbeOptions) -> "Form":
@@ -155,7 +157,10 @@ def _layers(inversion: "Inversion", options: ProbeOptions) -> Sequence[int]:
     return layers
 
 
-def _tokens(subjects: Sequence[Subject], inversions: "Sequence[Inversion]", options: ProbeOptions) -> Tokens:
+def _tokens(
+    subjects: Sequence[Subject], inversions: "Sequence[Inversion]", options: ProbeOptions
+) -> "tuple[list[Tensor], Source]":
+    """Return the ids (N, T) of the longest length that each subject is given."""
     longest = max(options.lengths)
     if options.random:
         import torch
@@ -165,25 +170,20 @@ def _tokens(subjects: Sequence[Subject], inversions: "Sequence[Inversion]", opti
             torch.randint(0, len(each.embedding_Vd), shape, generator=torch.Generator().manual_seed(0))
             for each in inversions
         ]
-        return Tokens(drawn, {"name": "random"})
+        return drawn, {"name": "random"}
     texts = open_texts(options.text)
     tokenizers = [subject.tokenizer for subject in subjects]
     chosen = first_tokens(texts, tokenizers, tokens=longest, count=options.texts)
-    return Tokens(chosen.ids_NT, {"name": texts.source.name, "sha256": texts.source.sha256})
+    return chosen.ids_NT, {"name": texts.source.name, "sha256": texts.source.sha256}
 
 
 def _inverted(
-    inversion: "Inversion",
-    ids_NT: "Tensor",
-    layer: int,
-    seed: int,
-    options: ProbeOptions,
-    advance: Callable[[int], None],
+    plan: Plan, layer: int, tokens: int, seed: int, options: ProbeOptions, advance: Callable[[int], None]
 ) -> "list[TextInversion]":
     found: list[TextInversion] = []
-    for start in range(0, len(ids_NT), options.batch_size):
-        ids_BT = ids_NT[start : start + options.batch_size]
-        found += inversion.invert(ids_BT, layer=layer, hidden=options.hidden, seed=seed)
+    for start in range(0, len(plan.ids_NT), options.batch_size):
+        ids_BT = plan.ids_NT[start : start + options.batch_size, :tokens]
+        found += plan.inversion.invert(ids_BT, layer=layer, hidden=options.hidden, seed=seed)
         advance(len(ids_BT))
     return found
 
@@ -198,10 +198,6 @@ def _settings(form: "Form", options: ProbeOptions, opening: SubjectOptions) -> d
         "vocabulary": options.vocabulary,
         "embedding_deviation": opening.embedding_deviation,
     }
-
-
-def _ids_sha256(ids_NT: "Tensor") -> str:
-    return hashlib.sha256(ids_NT.numpy().tobytes()).hexdigest()
 
 
 def _provenance(device: str, seed: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mixbench.experiments.bench import BenchReport, report_table
 from mixbench.experiments.bench_train_report import TrainBench, train_table
 from mixbench.experiments.probe_plot import probe_svg
 from mixbench.experiments.probe_report import ProbeRow, probe_table
+from mixbench.experiments.retaining import RetentionReport, retention_table
 from mixbench.experiments.searching import Search
 from mixbench.files import write_atomic
 from mixbench.results import METRICS, Result
@@ -120,6 +121,16 @@ def print_probe(rows: Sequence[ProbeRow], form: str, plot: Path | None, *, as_js
         _write(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     else:
         _console().print(probe_table(rows, form))
+
+
+def print_retention(report: RetentionReport, output: Path | None, *, as_json: bool) -> None:
+    """Print a report as a table, or its rows as JSON; `output` is written with all of it."""
+    if output is not None:
+        write_atomic(output, report.to_json())
+    if as_json:
+        _write(json.dumps([asdict(row) for row in report.rows], indent=2) + "\n")
+    else:
+        _console().print(retention_table(report))
 
 
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:

@@ -12,18 +12,14 @@ of the start remains in what is found.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mixbench.errors import InputError
-from mixbench.probes.decoding import Decoder
+from mixbench.probes.decoding import Decoder, TextInversion, judge
 from mixbench.probes.forms import Form, rate_of
-
-TOP = 5
-"""Candidates of a token, any of which counts as found."""
 
 
 class States(Protocol):
@@ -41,25 +37,6 @@ class States(Protocol):
     def states(self, x_BTd: Tensor, layer: int) -> Tensor:
         """Return the states (B, T, d) of `layer`; no text may change another's."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextInversion:
-    """What was found of one text. Shares are of the tokens looked for, 0 to 1.
-
-    `ham` and `weighted_top1` judge the pseudo-inverse's candidates by the form's reference tokens; `top1` and
-    `top5` judge the nearest embeddings by the true tokens.
-    """
-
-    ham: float
-    """Share of tokens that no candidate of five is: the paper's normalised Hamming distance."""
-    weighted_top1: float
-    top1: float
-    top5: float
-    loss: float
-    """At the end, as the form counts it."""
-    noise_loss: float
-    """Of the true embeddings with the form's noise: a search that worked ends below it."""
 
 
 class Inversion:
@@ -111,10 +88,11 @@ class Inversion:
         noisy_BTd = true_BTd + self.form.noise * self.unit * _normal(draws, true_BTd)
         noise_B = self.form.losses(self._finite(noisy_BTd, layer, hidden), target_BTd)
         wanted = slice(hidden) if hidden else slice(None)
+        reference_BT = self._references(ids_BT, noisy_BTd)
         return [
-            self._judge(*row)
-            for row in zip(
-                ids_BT[:, wanted], found_BTd[:, wanted], noisy_BTd[:, wanted],
+            judge(self.decoder, *text, pad=self.pad if self.form.noisy_reference else None)
+            for text in zip(
+                found_BTd[:, wanted], ids_BT[:, wanted], reference_BT[:, wanted],
                 losses_B.tolist(), noise_B.tolist(), strict=True,
             )
         ]  # fmt: skip
@@ -127,6 +105,12 @@ class Inversion:
             raise InputError(f"{tokens} tokens do not fit the context of {self.encoder.context}")
         if not 0 <= hidden < tokens:
             raise InputError(f"of {tokens} tokens {hidden!r} cannot be hidden: give 0 to {tokens - 1}")
+
+    def _references(self, ids_BT: Tensor, noisy_BTd: Tensor) -> Tensor:
+        """Return the ids (B, T) that the pseudo-inverse is held to: the true ones, or of noisy embeddings."""
+        if not self.form.noisy_reference:
+            return ids_BT
+        return self.decoder.weighted(noisy_BTd.flatten(0, 1), 1).view_as(ids_BT)
 
     def _finite(self, x_BTd: Tensor, layer: int, hidden: int) -> Tensor:
         """Return the states (B, T - hidden, d) that are matched, without a gradient; raise InputError."""
@@ -154,29 +138,6 @@ class Inversion:
         found_BTd = self.unit * b_BTd.detach()
         return found_BTd, self.form.losses(self._finite(found_BTd, layer, hidden), target_BTd)
 
-    def _judge(
-        self, ids_T: Tensor, found_Td: Tensor, noisy_Td: Tensor, loss: float, noise_loss: float
-    ) -> TextInversion:
-        reference_T = self.decoder.weighted(noisy_Td, 1)[:, 0] if self.form.noisy_reference else ids_T
-        counted_T = torch.ones_like(reference_T, dtype=torch.bool)
-        if self.form.noisy_reference and self.pad is not None:
-            counted_T = reference_T != self.pad
-        weighted_TK, nearest_TK = self.decoder.weighted(found_Td, TOP), self.decoder.nearest(found_Td, TOP)
-
-        def share(hit_TK: Tensor) -> float:
-            return int(hit_TK.any(1)[counted_T].sum()) / max(1, int(counted_T.sum()))
-
-        by_weight_TK = weighted_TK == reference_T[:, None]
-        by_distance_TK = nearest_TK == ids_T[:, None]
-        return TextInversion(
-            ham=1 - share(by_weight_TK),
-            weighted_top1=share(by_weight_TK[:, :1]),
-            top1=int(by_distance_TK[:, 0].sum()) / len(ids_T),
-            top5=int(by_distance_TK.sum()) / len(ids_T),
-            loss=loss,
-            noise_loss=noise_loss,
-        )
-
 
 def _generator(ids: Sequence[int], seed: int) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}:{ids}".encode()).digest()
@@ -186,3 +147,6 @@ def _generator(ids: Sequence[int], seed: int) -> torch.Generator:
 def _normal(draws: Sequence[torch.Generator], like_BTd: Tensor) -> Tensor:
     """Return N(0, 1) numbers in the shape of `like_BTd`, drawn for each text by its own generator."""
     return torch.stack([torch.randn(like_BTd.shape[1:], generator=draw) for draw in draws]).to(like_BTd)
+
+
+__all__ = ["Inversion", "States", "TextInversion"]
