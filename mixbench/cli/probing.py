@@ -38,7 +38,9 @@ def probe_command(
         int, typer.Option(min=0, help="Look for the first so many tokens, in the states after them alone.")
     ] = 0,
     texts: Annotated[int, typer.Option(min=1, help="Texts inverted.")] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="Starts a text, and weights of each preset.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Starts of each text; a preset has other weights for each.")
+    ] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps. [500]")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of a preset, as depth=2; repeatable.")
