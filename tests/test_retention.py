@@ -17,6 +17,7 @@ from mixbench.probes.retention import (
     Embedded,
     RetentionSettings,
     guess_without_embedding,
+    log_frequencies,
     measure_retention,
 )
 
@@ -25,7 +26,7 @@ SETTINGS = RetentionSettings(steps=400, batch_size=16, rate=1e-2)
 
 
 def decoder(dimension: int) -> MixerDecoder:
-    return build_decoder(dimension, VOCABULARY, tokens=TOKENS, width=32, depth=2)
+    return build_decoder(dimension, torch.zeros(VOCABULARY), tokens=TOKENS, width=32, depth=2)
 
 
 def some_texts(texts: int, seed: int) -> Tensor:
@@ -67,10 +68,24 @@ def test_of_tokens_that_the_embedding_does_not_hold_only_the_frequencies_are_reb
 
 
 def test_positions_are_told_apart_although_all_of_them_read_the_same_embedding() -> None:
+    made = decoder(VOCABULARY)
+    nn.init.normal_(made.head.weight, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        logits_BTV = decoder(VOCABULARY)(torch.ones(1, TOKENS, VOCABULARY))
+        logits_BTV = made(torch.ones(1, TOKENS, VOCABULARY))
     assert logits_BTV.shape == (1, TOKENS, VOCABULARY)
     assert torch.pdist(logits_BTV[0]).min() > 1e-2
+
+
+def test_a_decoder_starts_with_the_frequencies_that_are_guessed_without_an_embedding() -> None:
+    training, held_out = whole(some_texts(50, 0) // 2), whole(some_texts(9, 1))
+    made = build_decoder(
+        VOCABULARY, log_frequencies(training.ids_NT, VOCABULARY), tokens=TOKENS, width=8, depth=1
+    )
+    found = measure_retention(made, training, held_out, RetentionSettings(steps=1, rate=1e-12))
+    guessed = guess_without_embedding(training, held_out, VOCABULARY)
+    assert [text.accuracy for text in found] == [text.accuracy for text in guessed]
+    for one, other in zip(found, guessed, strict=True):
+        assert one.cross_entropy == pytest.approx(other.cross_entropy, rel=1e-5)
 
 
 def test_without_an_embedding_the_most_frequent_token_is_guessed() -> None:

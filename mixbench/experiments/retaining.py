@@ -168,11 +168,12 @@ def _decoded(
     settings: "RetentionSettings",
 ) -> RetentionRow:
     from mixbench.models.decoder import build_decoder
-    from mixbench.probes.retention import measure_retention
+    from mixbench.probes.retention import log_frequencies, measure_retention
 
     sizes = {"tokens": options.tokens, "width": options.width, "depth": options.depth}
     dimension = training.embeddings_ND.shape[1]
-    decoder = build_decoder(dimension, vocabulary, **sizes, seed=settings.seed).to(options.device)
+    known_V = log_frequencies(training.ids_NT, vocabulary)
+    decoder = build_decoder(dimension, known_V, **sizes, seed=settings.seed).to(options.device)
     with progress_bar(f"decoding {name}", settings.steps) as advance:
         return _row(name, measure_retention(decoder, training, held_out, settings, advance), vocabulary)
 

@@ -1,7 +1,8 @@
 """A decoder of mixer blocks: from one embedding, repeated at every position, to the tokens of a text.
 
 Shapes: B texts, T tokens, D dimensions of the embedding, V vocabulary. Every position reads the same, so
-what tells positions apart is token mixing itself.
+what tells positions apart is token mixing itself. Before it learns, a decoder says what it is given as
+the frequencies of tokens, whatever it reads.
 """
 
 import torch
@@ -19,7 +20,8 @@ class MixerDecoder(nn.Module):
         self.into_width = nn.Linear(dimension, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+        self.head = nn.Linear(config.width, config.vocabulary)
+        nn.init.zeros_(self.head.weight)
 
     def forward(self, embeddings_BTD: Tensor) -> Tensor:
         """Return logits (B, T, V) for repeated embeddings (B, T, D)."""
@@ -32,10 +34,17 @@ class MixerDecoder(nn.Module):
 
 
 def build_decoder(
-    dimension: int, vocabulary: int, *, tokens: int, width: int, depth: int, seed: int = 0
+    dimension: int, log_frequencies_V: Tensor, *, tokens: int, width: int, depth: int, seed: int = 0
 ) -> MixerDecoder:
-    """Return a random decoder of embeddings of `dimension` into texts of so many `tokens`."""
+    """Return a random decoder of embeddings of `dimension` into texts of so many `tokens`.
+
+    `log_frequencies_V` (V,) are the logits that it starts with.
+    """
+    vocabulary = len(log_frequencies_V)
     config = MixerConfig(width=width, depth=depth, context=tokens, vocabulary=vocabulary, alignment="left")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MixerDecoder(dimension, config)
+        decoder = MixerDecoder(dimension, config)
+    with torch.no_grad():
+        decoder.head.bias.copy_(log_frequencies_V)
+    return decoder

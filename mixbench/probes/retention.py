@@ -19,9 +19,6 @@ from torch.nn.functional import cross_entropy
 
 from mixbench.errors import InputError
 
-SMOOTHING = 1.0
-"""Added to each token's count where texts are guessed without an embedding."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
@@ -102,13 +99,18 @@ def measure_retention(
         ]
 
 
+def log_frequencies(ids_NT: Tensor, vocabulary: int) -> Tensor:
+    """Return the logarithms (V,) of the tokens' frequencies, each counted once more than it occurs."""
+    counts_V = torch.bincount(ids_NT.flatten(), minlength=vocabulary) + 1.0
+    return (counts_V / counts_V.sum()).log()
+
+
 def guess_without_embedding(training: Embedded, held_out: Embedded, vocabulary: int) -> list[TextRetention]:
     """Return what the frequencies of tokens in `training` alone tell of each text held out: the floor."""
-    counts_V = torch.bincount(training.ids_NT.flatten(), minlength=vocabulary) + SMOOTHING
-    surprise_V = -(counts_V / counts_V.sum()).log()
-    best = int(counts_V.argmax())
+    known_V = log_frequencies(training.ids_NT, vocabulary)
+    best = int(known_V.argmax())
     return [
-        TextRetention(float(surprise_V[ids_T].mean()), float((ids_T == best).float().mean()))
+        TextRetention(-float(known_V[ids_T].mean()), float((ids_T == best).float().mean()))
         for ids_T in held_out.ids_NT
     ]
 
