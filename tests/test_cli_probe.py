@@ -85,6 +85,13 @@ def test_a_record_of_each_inversion_says_what_was_done_and_what_each_text_gave(r
     assert {path: path.read_bytes() for path in Path("records").rglob("*.json")} == again
 
 
+def test_a_shorter_length_takes_the_beginnings_of_the_same_texts(run: Run) -> None:
+    probe(run, "tiny", *SMALL, *QUICK, "--length", "4", "--form", "paper", "--seeds", "1", "-o", "records")
+    records = [json.loads(path.read_text()) for path in Path("records").rglob("*.json")]
+    noise = {record["tokens"]: record["texts"][0]["noise_loss"] for record in records}
+    assert noise[4] / noise[6] == pytest.approx(4 / 6, rel=0.15), "the paper's loss is a sum over tokens"
+
+
 def test_the_deviation_of_the_embeddings_can_be_chosen_and_decides_the_papers_form(run: Run) -> None:
     ham = {}
     for deviation in (1.0, 0.01):
@@ -116,9 +123,10 @@ def test_texts_of_a_file_are_its_documents_that_are_long_enough(run: Run) -> Non
     first = json.loads(probe(run, "tiny", *SMALL, *QUICK, "--text", "some.txt", "--json").out)
     second = json.loads(probe(run, "tiny", *SMALL, *QUICK, "--text", "some.jsonl", "--json").out)
     assert first == second
-    refused(
-        probe(run, "tiny", *SMALL, "--texts", "3", "--length", "6", "--text", "some.txt"), "some: 2 of its"
-    )
+    many = ("--texts", "3", "--length", "6")
+    refused(probe(run, "tiny", *SMALL, *many, "--text", "some.txt"), "some: 2 of its documents have 6 tokens")
+    Path("long.txt").write_text("one two three four five six seven\n" * 10_000)
+    refused(probe(run, "tiny", *SMALL, *many, "--text", "long.txt"), "long: 1 of its documents have 6 tokens")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +138,7 @@ def test_texts_of_a_file_are_its_documents_that_are_long_enough(run: Run) -> Non
         (["tiny", "tiny"], "two of the models are called 'untrained-tiny'"),
         (["tiny", "--form", "pap"], "unknown form of inversion 'pap'; did you mean 'paper'"),
         (["tiny", "--layers", "5"], "there is no layer 5: this model has 1 to 4"),
+        (["tiny", *QUICK, "--layers", "1,5"], "there is no layer 5: this model has 1 to 4"),
         (["tiny", "--layers", "last"], "layers 'last': give numbers with commas, as 1,4, or all"),
         (["tiny", "--length", "257"], "257 tokens do not fit the context of 256"),
         (["tiny", "--length", "8", "--hidden", "8"], "of 8 tokens 8 cannot be hidden"),
@@ -155,4 +164,5 @@ def test_an_interval_is_of_means_over_texts_drawn_again() -> None:
     assert (same.mean, same.low, same.high) == (0.5, 0.5, 0.5)
     two = estimate([[0.0, 1.0]])
     assert (two.mean, two.low, two.high) == (0.5, 0, 1)
-    assert estimate([[0.0, 1.0, 0.5, 0.2]]) == estimate([[0.0, 1.0, 0.5, 0.2]])
+    many = [[number**0.5 for number in range(40)]]
+    assert estimate(many) == estimate(many), "the draws have a seed"

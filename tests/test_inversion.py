@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mixbench.errors import InputError
+from mixbench.probes.decoding import Decoder
 from mixbench.probes.forms import FairForm, Form, PaperForm, rate_of
 from mixbench.probes.inversion import Inversion, TextInversion
 
@@ -103,6 +104,23 @@ def test_several_hidden_tokens_of_which_only_the_sum_is_known_stay_unknown() -> 
     assert sum(found) / len(found) < 0.75
 
 
+# Decoding
+
+
+def test_the_nearest_embedding_is_so_by_distance_and_not_by_its_length() -> None:
+    decoder = Decoder(torch.tensor([[1.0, 0.0], [10.0, 0.0], [0.0, 3.0]]))
+    assert decoder.nearest(torch.tensor([[2.0, 0.0], [0.0, 9.0]]), 2).tolist() == [[0, 2], [2, 0]]
+
+
+def test_the_pseudo_inverse_gives_the_weights_of_a_sum_of_embeddings() -> None:
+    embedding = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
+    decoder = Decoder(embedding)
+    assert torch.allclose(decoder.inverse_dV, torch.linalg.pinv(embedding), atol=1e-5)
+    mixed = 0.5 * embedding[4] + 0.3 * embedding[1] - 2 * embedding[0]
+    assert decoder.weighted(mixed[None], 2).tolist() == [[4, 1]]
+    assert decoder.weighted(mixed[None], 9).shape == (1, 5)
+
+
 # The scale of the embeddings
 
 
@@ -134,13 +152,11 @@ def test_the_papers_noise_decides_its_reference_tokens_and_the_fair_form_has_tru
     assert fair[0][0].noise_loss == 0 < fair[1][0].noise_loss
 
 
-def test_a_reference_that_noise_turns_into_padding_is_not_counted() -> None:
+def test_a_reference_that_comes_out_as_padding_is_not_counted() -> None:
     ids = torch.tensor([[7, 7, 7, 9, 9, 9]])
-    form = PaperForm(steps=1, noise=0.0)
-    missed = Inversion(Dropping(), form).invert(ids, layer=1)[0].ham
-    of_nine = Inversion(Dropping(), form, pad=7).invert(ids, layer=1)[0].ham
-    of_seven = Inversion(Dropping(), form, pad=9).invert(ids, layer=1)[0].ham
-    assert missed == pytest.approx((of_seven + of_nine) / 2)
+    form = PaperForm(noise=0.0)
+    ham = {pad: Inversion(Dropping(), form, pad=pad).invert(ids, layer=1)[0].ham for pad in (None, 7, 9)}
+    assert ham == pytest.approx({None: 1 / 6, 7: 0, 9: 1 / 3})
 
 
 def test_the_rate_falls_along_a_line_to_about_a_tenth() -> None:

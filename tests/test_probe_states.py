@@ -59,6 +59,20 @@ def test_states_of_a_lower_layer_are_those_that_transformers_gives(
     assert torch.allclose(found, own[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["left", "right", "groups"])
+def test_a_mixers_states_of_a_layer_are_what_its_next_block_reads(
+    tokenizer: PreTrainedTokenizerFast, kind: str
+) -> None:
+    model = tiny_encoder(tokenizer, kind)
+    read, reads = open_states(model), []
+    model[0].blocks[1].register_forward_pre_hook(lambda _, inputs: reads.append(inputs[0]))
+    x = read.embedding(some_ids())
+    first = read.states(x, 1)
+    assert reads == []
+    read.states(x, 2)
+    assert torch.equal(first, reads[0])
+
+
 @pytest.mark.parametrize("kind", [*CAUSAL, *BOTH_WAYS])
 @pytest.mark.parametrize("layer", [1, 2])
 def test_noise_on_later_tokens_reaches_earlier_states_only_where_the_model_looks_ahead(
