@@ -9,14 +9,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 from mixbench.leaderboard.statistics import bootstrap, make_stratum, percentile_interval
-from mixbench.probes.inversion import TextInversion
+
+if TYPE_CHECKING:
+    from mixbench.probes.inversion import TextInversion
 
 SCHEMA_VERSION = 1
 LOSS = "loss: at the end, over that of the true embeddings with a little noise"
@@ -41,7 +43,7 @@ class ProbeRecord:
     settings: Mapping[str, Any]
     source: Mapping[str, str]
     """Name of the texts, and the hash of a file of them."""
-    texts: Sequence[TextInversion]
+    texts: "Sequence[TextInversion]"
     provenance: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
 
@@ -133,9 +135,10 @@ def _row(records: Sequence[ProbeRecord]) -> ProbeRow:
 def probe_table(rows: Sequence[ProbeRow], form: str) -> Table:
     """Return rows as a table, shares with their intervals."""
     first = rows[0]
-    looked = f"the first {first.hidden} tokens, from the states after them" if first.hidden else "all tokens"
+    looked = f"tokens before number {first.hidden + 1}, from the states after them"
+    looked = looked if first.hidden else "all tokens"
     table = Table(title=f"Inversion, {form} form: {looked}", title_justify="left")
-    table.caption = f"{first.texts} texts, {first.seeds} seeds; {LOSS}"
+    table.caption = f"texts {first.texts}, seeds {first.seeds}; {LOSS}"
     table.add_column("model")
     headings = ("embedding sd", "layer", "tokens", "ham (95 %)", "top-1 (95 %)", "top-5 (95 %)", "loss")
     for heading in headings:
