@@ -135,8 +135,9 @@ def _row(records: Sequence[ProbeRecord]) -> ProbeRow:
 def probe_table(rows: Sequence[ProbeRow], form: str) -> Table:
     """Return rows as a table, shares with their intervals."""
     first = rows[0]
-    looked = f"tokens before number {first.hidden + 1}, from the states after them"
-    looked = looked if first.hidden else "all tokens"
+    looked = "all tokens"
+    if first.hidden:
+        looked = f"tokens before number {first.hidden + 1}, from the states after them"
     table = Table(title=f"Inversion, {form} form: {looked}", title_justify="left")
     table.caption = f"texts {first.texts}, seeds {first.seeds}; {LOSS}"
     table.add_column("model")

@@ -153,7 +153,12 @@ def _embedded(
     """Return the texts to train on, and those held out, which are the last."""
     from mixbench.probes.retention import Embedded
 
-    found_ND = subject.model.encode(list(documents), convert_to_tensor=True, show_progress_bar=False)
+    found_ND = subject.model.encode(
+        list(documents),
+        prompt="",  # a default one would take the place of tokens that are to be rebuilt
+        convert_to_tensor=True,
+        show_progress_bar=False,
+    )
     embeddings_ND, ids_NT = found_ND.float().clone(), ids_NT.to(found_ND.device)
     first, rest = slice(options.texts), slice(options.texts, None)
     return Embedded(embeddings_ND[first], ids_NT[first]), Embedded(embeddings_ND[rest], ids_NT[rest])
