@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -107,6 +107,24 @@ def print_train_bench(report: TrainBench, output: Path | None, *, as_json: bool)
         _write(report.to_json())
     else:
         _console().print(train_table(report))
+
+
+class Measured(Protocol):
+    """What a verb measured, as JSON and as a table."""
+
+    def to_json(self) -> str: ...
+
+    def table(self) -> Table: ...
+
+
+def print_measured(report: Measured, output: Path | None, *, as_json: bool) -> None:
+    """Print a report as a table, or whole as JSON, which `output` is written with too."""
+    if output is not None:
+        write_atomic(output, report.to_json())
+    if as_json:
+        _write(report.to_json())
+    else:
+        _console().print(report.table())
 
 
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
