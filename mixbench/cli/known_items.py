@@ -15,7 +15,6 @@ PairFile = Annotated[
     Path | None, typer.Option(help="File of pairs in place of a task: jsonl, .gz, .xz, parquet.")
 ]
 Limit = Annotated[int | None, typer.Option(min=2, help="Pairs of the file taken, at random. [all]")]
-Seed = Annotated[int, typer.Option(min=0, help="Of untrained weights, pairs taken, and training.")]
 OutputFile = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the hub.")]
 
@@ -27,9 +26,9 @@ def pools_command(
     limit: Limit = None,
     pool: Annotated[
         list[int] | None,
-        typer.Option(min=3, help="Size, the query counted; repeatable. [32, 64, ... 8192]"),
+        typer.Option(min=3, help="Size, the query counted; repeatable. [32, 64 to 8192, those that fit]"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=0, help="Pools drawn of each size for each query.")] = 1,
+    seeds: Annotated[int, typer.Option(min=0, help="Draws of the pools, by seed 0, 1 and so on.")] = 1,
     signs: Annotated[
         bool, typer.Option("--signs", help="Cut embeddings to their signs, as the paper's Llama's were.")
     ] = False,
@@ -40,7 +39,7 @@ def pools_command(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of untrained weights, and of the pairs taken.")] = 0,
     offline: Offline = False,
     output: OutputFile = None,
     as_json: Json = False,
@@ -91,7 +90,9 @@ def match_command(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of untrained weights, pairs taken, split, matchers and sets.")
+    ] = 0,
     offline: Offline = False,
     output: OutputFile = None,
     as_json: Json = False,

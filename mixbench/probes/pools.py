@@ -6,8 +6,9 @@ among n - 2 others, and n counts the query. The share of queries whose positive 
 It is drawn once, so the number has the noise of the draw.
 
 That noise can be left out. Of the N - 1 others let b stand before the positive in the ranking of all
-documents. A pool has none of them with probability C(N - 1 - b, n - 2) / C(N - 1, n - 2): the
-hypergeometric distribution at 0. `exact_top1` is that, and what draws average to.
+documents. A pool has none of them with probability C(N - 1 - b, n - 2) / C(N - 1, n - 2), which is the
+hypergeometric distribution at 0, and the product of (N - 1 - i - (n - 2)) / (N - 1 - i) for i below b.
+`exact_top1` is that, and what draws average to.
 
 Shapes: Q queries, N documents, P pool sizes, S seeds.
 """
@@ -100,11 +101,15 @@ def exact_top1(ranks: Ints, documents: int, pools: Sequence[int]) -> Floats:
     `ranks` (Q,) are those of the positives among all `documents`, from 1. Raises InputError for a pool that
     is larger than the documents.
     """
-    from scipy.stats import hypergeom
-
     check_pools(pools, documents)
-    others = np.array([n - 2 for n in pools])
-    return np.asarray(hypergeom.pmf(0, documents - 1, (ranks - 1)[:, None], others), dtype=float)
+    left_N = np.arange(
+        documents - 1, 0, -1
+    )  # documents that are left when 0, 1, ... of those before are placed
+    columns = []
+    for n in pools:
+        outside_N = np.maximum(left_N - (n - 2), 0) / left_N
+        columns.append(np.concatenate([[1.0], np.cumprod(outside_N)])[ranks - 1])
+    return np.stack(columns, axis=1)
 
 
 def check_pools(pools: Sequence[int], documents: int) -> None:
