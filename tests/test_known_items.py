@@ -56,6 +56,25 @@ def test_pairs_give_each_text_once_and_leave_out_queries_of_several_documents() 
 
 
 @pytest.mark.usefixtures("run")
+def test_what_a_model_was_trained_on_is_known_by_the_task_and_by_the_name_of_a_file() -> None:
+    places = Places(tasks_dir=Path("../tasks"), data_dir=Path("../data"))
+    Path("../tasks/zoo/tiny.toml").write_text(TASK + 'in_domain = ["animals"]\n')
+    assert items_of_task("tiny", places).in_domain(["plants", "animals"]) == ["animals"]
+    assert items_of_pairs(write_pairs()).in_domain(["Words", "animals"]) == ["Words"]
+    assert items_of_pairs(write_pairs()).in_domain(None) == []
+
+
+def test_a_model_that_was_trained_on_the_data_is_marked(run: Run) -> None:
+    Path("squad.jsonl").write_text(write_pairs().read_text())
+    for verb, size in (("pools", "--pool"), ("match", "--sets")):
+        more = ("--matcher", "cosine") if verb == "match" else ()
+        marked = run(verb, "-m", "mixer-tiny", "--pairs", "squad.jsonl", size, 5, *more)
+        plain = run(verb, "-m", "mixer-tiny", "--pairs", "words.jsonl", size, 5, *more)
+        assert "mixer-tiny† on squad" in marked.out
+        assert "mixer-tiny on words" in plain.out
+
+
+@pytest.mark.usefixtures("run")
 def test_a_limit_takes_so_many_pairs_by_the_seed() -> None:
     path = write_pairs()
     some, same, other = (items_of_pairs(path, limit=10, seed=seed).queries for seed in (0, 0, 1))

@@ -4,7 +4,7 @@ Documents are by descending doc_id, so that of two equal scores the earlier one 
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mixbench.data.pairs import normalise, read_pairs
 from mixbench.errors import InputError
 from mixbench.experiments.evaluating import Places, chosen_tasks
 from mixbench.probes.ranks import Ints
+from mixbench.results import in_domain_sources
 from mixbench.tasks import Task
 
 
@@ -36,6 +37,13 @@ class KnownItems:
     task: Task | None = None
     data: Sequence[RetrievalData] = ()
     """The task and all of its data, where there is a task."""
+
+    def in_domain(self, training_sources: Iterable[str] | None) -> list[str]:
+        """Return which of a model's training sources are this data: by the task, or by the file's name."""
+        sources = training_sources or ()
+        if self.task is not None:
+            return list(in_domain_sources(self.task, sources))
+        return sorted(source for source in sources if source.casefold() == self.name.casefold())
 
 
 def known_items(

@@ -94,6 +94,8 @@ class MatchReport:
     documents: Mapping[str, int]
     left_out: int
     """Queries without exactly one relevant document."""
+    in_domain: Sequence[str]
+    """What of this data the model was trained on."""
     settings: Mapping[str, Any]
     rows: Sequence[MatchRow]
     provenance: Mapping[str, Any]
@@ -104,7 +106,8 @@ class MatchReport:
 
     def table(self) -> Table:
         """Return the report as a table, a row for each matcher and size."""
-        table = Table(title=f"{self.model} on {self.data}", title_justify="left")
+        title = f"{self.model}{'†' * bool(self.in_domain)} on {self.data} († trained on this data)"
+        table = Table(title=title, title_justify="left")
         for heading in ("m", "matcher", "parameters", "cross-entropy", "chance", "top-1", "epoch"):
             table.add_column(heading, justify="left" if heading == "matcher" else "right")
         for heading in ("reranked top-1", "MRR@10", "nDCG@10"):
@@ -168,6 +171,7 @@ def run_matching(
         queries={part: len(pairs.queries) for part, pairs in parts.items()},
         documents={part: len(pairs.documents) for part, pairs in parts.items()},
         left_out=items.left_out,
+        in_domain=items.in_domain(retriever.training_sources),
         settings=asdict(settings) | {"depth": depth, "draws": draws},
         rows=table,
         provenance=describe_run(

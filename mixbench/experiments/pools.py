@@ -46,6 +46,8 @@ class PoolReport:
     documents: int
     left_out: int
     """Queries without exactly one relevant document."""
+    in_domain: Sequence[str]
+    """What of this data the model was trained on."""
     signs: bool
     """Whether embeddings were cut to their signs."""
     seeds: Sequence[int]
@@ -60,7 +62,8 @@ class PoolReport:
 
     def table(self) -> Table:
         """Return the report as a table, a row for each size."""
-        title = f"{self.model}{' (signs)' * self.signs} on {self.data}: top-1 accuracy"
+        model = f"{self.model}{'†' * bool(self.in_domain)}{' (signs)' * self.signs}"
+        title = f"{model} on {self.data}: top-1 accuracy († trained on this data)"
         table = Table(title=title, title_justify="left")
         for heading in ("n", "exact", "drawn", *(f"seed {seed}" for seed in self.seeds)):
             table.add_column(heading, justify="right")
@@ -103,6 +106,7 @@ def run_pools(
         queries=len(items.queries),
         documents=len(items.documents),
         left_out=items.left_out,
+        in_domain=items.in_domain(retriever.training_sources),
         signs=signs,
         seeds=list(seeds),
         pools=_rows(found, items),
