@@ -66,6 +66,19 @@ def test_every_row_of_a_set_has_a_say_in_each_number() -> None:
             assert ((matcher(sets) - before).abs() > 1e-6).all()
 
 
+def test_a_block_of_the_control_is_a_block_of_the_mixer_with_a_tied_matrix() -> None:
+    tied, mixer_block = EquivariantBlock(WIDTH, ROWS), UnmaskedBlock(WIDTH, ROWS)
+    own, of_mean, of_query, query_own, query_of_mean = tied.weight.detach()
+    matrix = of_mean / (ROWS - 1) + own * torch.eye(ROWS)
+    matrix[0], matrix[:, 0] = query_of_mean / (ROWS - 1), of_query
+    matrix[0, 0] = query_own
+    weights = {name: value for name, value in tied.state_dict().items() if name not in ("weight", "bias")}
+    weights["token_mixing.weight"] = matrix
+    weights["token_mixing.bias"] = tied.bias.detach()[[0] + [1] * (ROWS - 1)]
+    mixer_block.block.load_state_dict(weights)
+    torch.testing.assert_close(tied(some_sets()), mixer_block(some_sets()))
+
+
 def test_the_control_runs_on_sets_of_any_size() -> None:
     assert equivariant()(some_sets(rows=20)).shape == (5, 19)
 
