@@ -15,7 +15,7 @@ from mixbench.experiments.estimates import estimates
 from mixbench.experiments.evaluating import Places
 from mixbench.experiments.item_scorers import embed, open_for
 from mixbench.experiments.known_items import items_of_pairs, items_of_task
-from mixbench.experiments.matching import run_matching
+from mixbench.experiments.matching import embedded_parts, run_matching
 from mixbench.experiments.systems import EncoderOptions
 from mixbench.probes.matcher_training import MatcherSettings
 
@@ -171,6 +171,21 @@ def test_match_trains_and_scores_each_matcher_on_documents_of_its_own(run: Run) 
     for row in told["rows"]:
         for estimate in (*row["sets"].values(), *row["reranked"].values()):
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+@pytest.mark.usefixtures("run")
+def test_train_dev_and_test_share_no_document_and_queries_go_with_theirs() -> None:
+    items = items_of_pairs(write_pairs())
+    parts = embedded_parts(open_for("tiny-static", items, Places(), EncoderOptions()), items, (3,), seed=0)
+    documents = torch.cat([pairs.documents for pairs in parts.values()])
+    assert {part: len(pairs.documents) for part, pairs in parts.items()} == {"train": 28, "dev": 4, "test": 8}
+    assert len(documents.unique(dim=0)) == 40
+    for pairs in parts.values():
+        matches = pairs.documents[pairs.positives]
+        assert len(matches.unique(dim=0)) == len(pairs.queries) == len(pairs.documents)
+        nearest = (pairs.queries @ pairs.documents.T).argmax(dim=1)  # the shared word tells
+        assert (nearest == pairs.positives).float().mean() > 0.7
+        assert pairs.documents.square().mean().item() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_match_prints_a_table_with_the_cross_entropy_of_chance(run: Run) -> None:

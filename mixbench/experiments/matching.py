@@ -89,7 +89,7 @@ def run_matching(
         if name not in MATCHERS:
             raise UnknownName.of("matcher", name, MATCHERS)
     retriever = open_for(model, items, places, options)
-    parts = _parts(retriever, items, rows, settings.seed)
+    parts = embedded_parts(retriever, items, rows, settings.seed)
     scored = [
         _match(name, m, parts, settings, depth, draws, options.device) for m in rows for name in matchers
     ]
@@ -109,10 +109,13 @@ def run_matching(
     )
 
 
-def _parts(
+def embedded_parts(
     retriever: Retriever, items: KnownItems, rows: Sequence[int], seed: int
 ) -> dict[str, EmbeddedPairs]:
-    """Return embedded pairs of train, dev and test, of which no two share a document."""
+    """Return embedded pairs of train, dev and test, of which no two share a document.
+
+    Raises InputError where a set of `rows` wants more documents than one of them has, and as `embed`.
+    """
     count = len(items.documents)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(count))
     dev, test = round(DEV_SHARE * count), round(TEST_SHARE * count)
@@ -169,9 +172,8 @@ def _match(
         matcher: SetMatcher = network
     else:
         matcher = UNTRAINED[name]()
-    seed = settings.seed + 1  # other sets than those that chose the epoch
-    scores = score_matcher(matcher, test, rows, draws=draws, seed=seed, device=device)
-    ranks = rerank(matcher, test, rows, seed=seed, device=device)
+    scores = score_matcher(matcher, test, rows, draws=draws, seed=settings.seed, device=device)
+    ranks = rerank(matcher, test, rows, seed=settings.seed, device=device)
     clusters = test.positives.numpy()
     return MatchRow(
         rows=rows,

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from mixbench.errors import InputError
-from mixbench.probes.scorers import unit_length
 
 Block = Callable[[int, int], nn.Module]
 """Makes a block of the network from its width d and rows m: a module from (B, m, d) to (B, m, d)."""
@@ -104,7 +103,7 @@ class CosineMatcher:
         self.temperature = temperature
 
     def __call__(self, sets_Bmd: Tensor) -> Tensor:
-        rows_Bmd = unit_length(sets_Bmd.flatten(0, 1)).view_as(sets_Bmd)
+        rows_Bmd = nn.functional.normalize(sets_Bmd, dim=-1)
         cosines_BC = (rows_Bmd[:, 1:] @ rows_Bmd[:, 0, :, None])[..., 0]
         return cosines_BC / self.temperature
 

@@ -58,8 +58,8 @@ def score_matcher(
             hits.append(numbers_BC.argmax(dim=1) == match_B)
     count = len(pairs.queries)
     return MatchScores(
-        cross_entropy=torch.cat(losses).view(draws, count).double().mean(dim=0).cpu().numpy(),
-        top1=torch.cat(hits).view(draws, count).double().mean(dim=0).cpu().numpy(),
+        cross_entropy=torch.cat(losses).cpu().view(draws, count).double().mean(dim=0).numpy(),
+        top1=torch.cat(hits).cpu().view(draws, count).double().mean(dim=0).numpy(),
     )
 
 

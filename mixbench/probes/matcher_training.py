@@ -104,7 +104,7 @@ def train_matcher(
         matcher.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     steps = settings.epochs * -(-len(train.queries) // settings.batch_size)
-    schedule = LambdaLR(optimiser, lambda step: _share_of_rate(step, settings.warmup_steps, steps))
+    schedule = LambdaLR(optimiser, lambda step: rate_share(step, settings.warmup_steps, steps))
     generator = torch.Generator(device=device).manual_seed(settings.seed)
     curve: list[Epoch] = []
     best_weights = copy.deepcopy(matcher.state_dict())
@@ -138,7 +138,7 @@ def _train_epoch(
 ) -> float:
     """Train on one set for each query; return the mean loss. Raises MixbenchError where that is no number."""
     device = train.queries.device
-    total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
+    total = torch.zeros((), device=device)
     for sets_Bmd, match_B in drawn_batches(train, rows, settings.batch_size, generator, shuffle=True):
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             numbers_BC = matcher(sets_Bmd)
@@ -148,15 +148,15 @@ def _train_epoch(
         torch.nn.utils.clip_grad_norm_(matcher.parameters(), settings.clip)
         optimiser.step()
         schedule.step()
-        total += loss.detach().to(total.device) * len(match_B)
+        total += loss.detach() * len(match_B)
     mean = float(total) / len(train.queries)
     if mean != mean:
         raise MixbenchError(f"the matcher's loss is {mean}; train it with a lower learning rate")
     return mean
 
 
-def _share_of_rate(step: int, warmup: int, steps: int) -> float:
-    """Return the share of the learning rate that a step has, counted from 0: up linearly, then down to 0."""
+def rate_share(step: int, warmup: int, steps: int) -> float:
+    """Return the share of the learning rate that a step has, counted from 0: up in a line, then down to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (steps - step) / max(1, steps - warmup))
