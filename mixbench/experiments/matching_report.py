@@ -52,7 +52,7 @@ class MatchReport:
 
     def table(self) -> Table:
         """Return the report as a table, a row for each matcher and size."""
-        title = f"{self.model}{'†' * bool(self.in_domain)} on {self.data} († trained on this data)"
+        title = f"{self.model}{'†' * bool(self.in_domain)} on {self.data}"
         table = Table(title=title, title_justify="left")
         for heading in ("m", "matcher", "parameters", "cross-entropy", "chance", "top-1", "epoch"):
             table.add_column(heading, justify="left" if heading == "matcher" else "right")
@@ -70,4 +70,6 @@ class MatchReport:
         table.caption = ", ".join(
             f"{part}: {self.queries[part]} queries, {self.documents[part]} documents" for part in self.queries
         )
+        if self.in_domain:
+            table.caption += f"\n† trained on {', '.join(self.in_domain)}"
         return table

@@ -63,7 +63,7 @@ class PoolReport:
     def table(self) -> Table:
         """Return the report as a table, a row for each size."""
         model = f"{self.model}{'†' * bool(self.in_domain)}{' (signs)' * self.signs}"
-        title = f"{model} on {self.data}: top-1 accuracy († trained on this data)"
+        title = f"{model} on {self.data}: top-1 accuracy"
         table = Table(title=title, title_justify="left")
         for heading in ("n", "exact", "drawn", *(f"seed {seed}" for seed in self.seeds)):
             table.add_column(heading, justify="right")
@@ -74,6 +74,8 @@ class PoolReport:
         mrr, ndcg = (self.all_documents[name].shown() for name in ("mrr_at_10", "ndcg_at_10"))
         sizes = f"{self.queries} queries, {self.documents} documents, {self.left_out} queries left out"
         table.caption = f"MRR@10 {mrr}\nnDCG@10 {ndcg}\n{sizes}"
+        if self.in_domain:
+            table.caption += f"\n† trained on {', '.join(self.in_domain)}"
         return table
 
 
