@@ -103,8 +103,8 @@ def test_embeddings_are_those_of_mteb_for_queries_and_documents() -> None:
         )
     assert ours.recipe["dtype"] == "float16"
     corpus = [Document("", "", text) for text in TEXTS]
-    torch.testing.assert_close(ours._encode_queries(TEXTS).float(), queries, atol=2e-3, rtol=0)
-    torch.testing.assert_close(ours._encode_documents(corpus).float(), documents, atol=2e-3, rtol=0)
+    torch.testing.assert_close(ours.encode_queries(TEXTS).float(), queries, atol=2e-3, rtol=0)
+    torch.testing.assert_close(ours.encode_documents(corpus).float(), documents, atol=2e-3, rtol=0)
     assert (queries - documents).abs().max() > 0.01
 
 

@@ -83,6 +83,7 @@ def test_each_contract_has_a_test_that_breaks_it() -> None:
         (JUDGES, "training/config.py", "import mixbench.models"),
         (JUDGES, "probes/inversion.py", "import mixbench.models.states"),
         (JUDGES, "retrievers/dense.py", "import mixbench.models.load"),
+        (JUDGES, "probes/pools.py", "import mixbench.models"),
         (MTEB, "data/records.py", "import mteb"),
     ],
 )
@@ -105,7 +106,8 @@ def test_the_package_and_its_command_line_import_nothing_heavy(tmp_path: Path) -
 def test_encoding_and_training_load_neither_mteb_nor_pydantic(tmp_path: Path) -> None:
     modules = (
         "mixbench.models.load, mixbench.training.contrastive, mixbench.retrievers.dense,"
-        " mixbench.models.states, mixbench.probes.inversion, mixbench.probes.retention"
+        " mixbench.models.states, mixbench.probes.inversion, mixbench.probes.retention,"
+        " mixbench.probes.matcher_training, mixbench.probes.pools"
     )
     loaded = python(f"import {modules}; {LISTED}", tmp_path).stdout.split()
     assert "torch" in loaded

@@ -151,7 +151,7 @@ SMALL = ("--length", 6, "--texts", 20, "--held-out", 5, "--steps", 3, "--width",
 
 def test_each_model_stands_beside_its_untrained_copy_and_the_guess_without_an_embedding(run: Run) -> None:
     ended = run("retention", "mixer-tiny", *SMALL, "-o", "made/retention.json", "--json")
-    rows = json.loads(ended.out)
+    rows = json.loads(ended.out)["rows"]
     assert [row["encoder"] for row in rows] == [
         "mixer-tiny",
         "mixer-tiny, untrained",

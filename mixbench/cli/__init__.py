@@ -15,6 +15,7 @@ from mixbench.cli.bench import bench_bm25_command, bench_train_command
 from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
 from mixbench.cli.evaluation import eval_command, leaderboard_command
+from mixbench.cli.known_items import match_command, pools_command
 from mixbench.cli.language import generate_command, pretrain_command
 from mixbench.cli.looking import (
     list_models_command,
@@ -37,6 +38,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "generate": generate_command,
     "leaderboard": leaderboard_command,
     "compare": compare_command,
+    "pools": pools_command,
+    "match": match_command,
     "search": search_command,
     "probe": probe_command,
     "retention": retention_command,

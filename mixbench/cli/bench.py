@@ -59,7 +59,7 @@ def bench_train_command(
     """
     from mixbench.experiments.bench_train import bench_presets
     from mixbench.experiments.bench_train_inputs import TrainBenchSettings
-    from mixbench.experiments.reporting import print_train_bench
+    from mixbench.experiments.reporting import print_measured
 
     settings = TrainBenchSettings(
         batch_size=batch_size,
@@ -74,4 +74,4 @@ def bench_train_command(
         seed=seed,
     )
     named = presets or ["small", "small-twin", "small-wide-twin"]
-    print_train_bench(bench_presets(named, settings, pairs), output, as_json=as_json)
+    print_measured(bench_presets(named, settings, pairs), output, as_json=as_json)

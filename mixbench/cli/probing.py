@@ -106,7 +106,7 @@ def retention_command(
     A trained model stands beside an untrained copy, and beside guesses by frequency without an embedding.
     retained is 1 less the cross-entropy over the logarithm of the vocabulary.
     """
-    from mixbench.experiments.reporting import print_retention
+    from mixbench.experiments.reporting import print_measured
     from mixbench.experiments.retaining import RetentionOptions, run_retention
     from mixbench.probes.retention import RetentionSettings
 
@@ -120,4 +120,4 @@ def retention_command(
         depth=depth,
         device=device,
     )
-    print_retention(run_retention(models, options, settings), output, as_json=as_json)
+    print_measured(run_retention(models, options, settings), output, as_json=as_json)

@@ -91,6 +91,10 @@ class TrainBench:
         body = asdict(self) | {"rule": RULE, "rows": [self.figures(row) for row in self.rows]}
         return json.dumps(body, indent=2) + "\n"
 
+    def table(self) -> Table:
+        """Return the report as `train_table` lays it out."""
+        return train_table(self)
+
 
 def train_table(report: TrainBench) -> Table:
     """Return `report` as a table: medians over the rounds, and what they lie between."""

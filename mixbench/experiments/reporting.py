@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -15,10 +15,8 @@ from mixbench.data.check import check_folder, record_sha256
 from mixbench.data.load import load_data
 from mixbench.errors import InputError
 from mixbench.experiments.bench import BenchReport, report_table
-from mixbench.experiments.bench_train_report import TrainBench, train_table
 from mixbench.experiments.probe_plot import probe_svg
 from mixbench.experiments.probe_report import ProbeRow, probe_table
-from mixbench.experiments.retaining import RetentionReport, retention_table
 from mixbench.experiments.searching import Search
 from mixbench.files import write_atomic
 from mixbench.results import METRICS, Result
@@ -103,16 +101,6 @@ def print_bench(report: BenchReport, *, as_json: bool) -> None:
         _console().print(report_table(report))
 
 
-def print_train_bench(report: TrainBench, output: Path | None, *, as_json: bool) -> None:
-    """Print a bench of training as a table, or whole as JSON, which `output` is written with too."""
-    if output is not None:
-        write_atomic(output, report.to_json())
-    if as_json:
-        _write(report.to_json())
-    else:
-        _console().print(train_table(report))
-
-
 def print_probe(rows: Sequence[ProbeRow], form: str, plot: Path | None, *, as_json: bool) -> None:
     """Print rows of a probe as a table, or as JSON; `plot` is written with their chart."""
     if plot is not None:
@@ -123,14 +111,22 @@ def print_probe(rows: Sequence[ProbeRow], form: str, plot: Path | None, *, as_js
         _console().print(probe_table(rows, form))
 
 
-def print_retention(report: RetentionReport, output: Path | None, *, as_json: bool) -> None:
-    """Print a report as a table, or its rows as JSON; `output` is written with all of it."""
+class Measured(Protocol):
+    """What a verb measured, as JSON and as a table."""
+
+    def to_json(self) -> str: ...
+
+    def table(self) -> Table: ...
+
+
+def print_measured(report: Measured, output: Path | None, *, as_json: bool) -> None:
+    """Print a report as a table, or whole as JSON, which `output` is written with too."""
     if output is not None:
         write_atomic(output, report.to_json())
     if as_json:
-        _write(json.dumps([asdict(row) for row in report.rows], indent=2) + "\n")
+        _write(report.to_json())
     else:
-        _console().print(retention_table(report))
+        _console().print(report.table())
 
 
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:

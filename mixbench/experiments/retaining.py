@@ -71,6 +71,10 @@ class RetentionReport:
         """Return the report as indented JSON."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
+    def table(self) -> Table:
+        """Return the report as `retention_table` lays it out."""
+        return retention_table(self)
+
 
 def run_retention(
     names: Sequence[str], options: RetentionOptions, settings: "RetentionSettings"

@@ -1,1 +1,1 @@
-"""Probes: what the states and embeddings of a model still tell of the tokens that it read."""
+"""Probes: what states and embeddings tell of the tokens, and what is found by embeddings alone."""

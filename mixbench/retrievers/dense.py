@@ -142,7 +142,7 @@ class DenseRetriever:
         documents = self._index.documents[:: -(-len(self._index.documents) // DOCUMENTS_COUNTED) or 1]
         if not documents:
             return None
-        runs = [partial(self._encode_documents, [document]) for document in documents]
+        runs = [partial(self.encode_documents, [document]) for document in documents]
         return sum(count_flops(run) for run in runs) // len(runs)
 
     def index(self, corpus: Sequence[Document]) -> None:
@@ -150,11 +150,11 @@ class DenseRetriever:
 
         Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity.
         """
-        self._index.fill(corpus, self._encode_documents)
+        self._index.fill(corpus, self.encode_documents)
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return the `k` best documents of each query: all of them where the corpus is smaller."""
-        return self._index.search(queries, k, self._encode_queries)
+        return self._index.search(queries, k, self.encode_queries)
 
     def _empty_index(self) -> EmbeddingIndex:
         return EmbeddingIndex(
@@ -165,7 +165,8 @@ class DenseRetriever:
             precision=self.precision,
         )
 
-    def _encode_queries(self, queries: Sequence[str]) -> Tensor:
+    def encode_queries(self, queries: Sequence[str]) -> Tensor:
+        """Return the embeddings (queries, dimension) of texts, as the model gives them, on its device."""
         with self._length(), self._counted():
             return self.model.encode_query(
                 list(queries),
@@ -175,7 +176,8 @@ class DenseRetriever:
                 show_progress_bar=False,
             )
 
-    def _encode_documents(self, documents: Sequence[Document]) -> Tensor:
+    def encode_documents(self, documents: Sequence[Document]) -> Tensor:
+        """Return the embeddings (documents, dimension) of titles and texts, as the model gives them."""
         with self._length(), self._counted():
             return self.model.encode_document(
                 [document.content for document in documents],
