@@ -72,6 +72,13 @@ def test_a_learning_rate_that_leaves_the_numbers_is_named(run: Run, verb: str) -
         assert all(value.isfinite().all() for value in load_file(path).values())
 
 
+def test_a_learning_rate_that_no_optimiser_can_hold_is_refused_before_the_run(run: Run) -> None:
+    for option in ("--learning-rate", "--embedding-rate"):
+        ended = train(run, "train-retriever", option, 1e38)
+        refused(ended, f"{option[2:].replace('-', '_')} must be at most 1e+30, not 1e+38")
+        assert not Path(".made.training").exists()
+
+
 @pytest.mark.parametrize("content", ["", "\n \n\n", "the red cat"])
 def test_a_text_without_a_window_to_train_on_is_named(run: Run, tmp_path: Path, content: str) -> None:
     (tmp_path / "things.txt").write_text(content)

@@ -111,6 +111,10 @@ def test_training_from_a_static_model_inherits_its_sources(run: Run, tmp_path: P
     record = json.loads(Path("mixer/mixbench.json").read_text())
     assert record["base"] == "tiny from static"
     assert len(record["base_sha256"]) == 64
+    made = json.loads(Path("static/mixbench.json").read_text())["command"]
+    assert made.startswith("mixbench train-retriever tiny-static --pairs")
+    assert record["earlier_commands"] == [made]
+    assert f"## Run\n\n    {made}\n    {record['command']}\n" in Path("mixer/README.md").read_text()
     assert sorted(record["training_sources"]) == ["first", "second"]
 
 

@@ -161,6 +161,11 @@ def test_the_weights_of_the_best_dev_score_are_saved(tmp_path):
     scores = dict(record["dev_ndcg_at_10"])
     assert record["best_step"] == 10
     assert scores[10] > scores[40] + 0.05
+    assert scores[0] > scores[10]
+    assert (
+        "weights of step 10, the best of this run on dev pairs, though what it started from scores higher"
+        in (out / "README.md").read_text().replace("\n", " ")
+    )
     assert dev_evaluator([dev], [wrong], config.seed)(model)[METRIC] == pytest.approx(scores[10], abs=1e-5)
     assert largest_difference(load_file(out / "model.safetensors"), model[0].state_dict()) == 0.0
 

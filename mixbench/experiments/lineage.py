@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mixbench.errors import CheckpointError
 
@@ -15,12 +16,27 @@ def read_training_sources(folder: Path) -> tuple[str, ...] | None:
 
 def read_training(folder: Path) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the training sources and the command that a model folder's own record states."""
+    stated = _stated(folder)
+    return (
+        (None, None) if stated is None else (tuple(stated["training_sources"]), stated.get("command") or None)
+    )
+
+
+def read_commands(folder: Path) -> tuple[str, ...]:
+    """Return the commands that made a model folder by its own record, the oldest first."""
+    stated = _stated(folder) or {}
+    return (*stated.get("earlier_commands", ()), *filter(None, [stated.get("command")]))
+
+
+def _stated(folder: Path) -> dict[str, Any] | None:
+    """Return a model folder's own record; None where it has none. Raises CheckpointError if damaged."""
     record = folder / "mixbench.json"
     if not record.is_file():
-        return None, None
+        return None
     try:
-        stated = json.loads(record.read_text())
-        return tuple(stated["training_sources"]), stated.get("command") or None
+        stated: dict[str, Any] = json.loads(record.read_text())
+        tuple(stated["training_sources"])
+        return stated
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{record}: no training record can be read here ({error}); train again"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixbench.data.texts import text_source
 from mixbench.errors import InputError
-from mixbench.experiments.lineage import command_line, read_training_sources
+from mixbench.experiments.lineage import command_line, read_commands, read_training_sources
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.models import PRESETS
 from mixbench.training.language_config import PretrainConfig
@@ -49,6 +49,7 @@ def run_pretraining(
             base=Path(base).name,
             base_sha256=model_sha256(folder),
             command=command,
+            earlier_commands=read_commands(folder),
             inherited=read_training_sources(folder) or (),
         )
         language = LanguageModel(model := load_model(base, device=device))

@@ -1,5 +1,6 @@
 """`mixbench train-retriever`: from names and files to a trained model folder."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
 from mixbench.experiments import progress
-from mixbench.experiments.lineage import command_line, read_training_sources
+from mixbench.experiments.lineage import command_line, read_commands, read_training_sources
 from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
 from mixbench.experiments.teaching import find_teacher
 from mixbench.models import PRESETS
@@ -74,6 +75,7 @@ def run_training(
     """
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import train_retriever
+    from mixbench.training.record import RECORD_FILE, gained_nothing
 
     log.quiet = progress.log.quiet = number() > 0
 
@@ -93,6 +95,10 @@ def run_training(
     )  # fmt: skip
     if shrink:
         first(lambda: shrink_folder(output))
+    if gained_nothing(json.loads((output / RECORD_FILE).read_text())):
+        log.print(
+            f"[yellow]what {output.name} started from scores higher on dev pairs than any step since[/]"
+        )
     return output
 
 
@@ -125,6 +131,7 @@ def _open_base(
         base=changed_name(Path(base).name, changes),
         base_sha256=model_sha256(folder),
         command=command,
+        earlier_commands=read_commands(folder),
         inherited=read_training_sources(folder) or (),
         licence=licence,
     )
@@ -144,6 +151,7 @@ def _start_as_static(model: "SentenceTransformer", origin: "Origin", static: str
         origin,
         base=f"{origin.base} from {folder.name}",
         base_sha256=model_sha256(folder),
+        earlier_commands=read_commands(folder),
         inherited=read_training_sources(folder) or (),
     )
 

@@ -83,6 +83,7 @@ def plain(analysis: Analysis) -> dict[str, Any]:
                 "best": None if check.best is None else _named(check.best),
                 "gap": None if check.gap is None else asdict(check.gap),
                 "worse": check.worse,
+                "better": check.better,
             }
             for check in analysis.controls
         ],

@@ -60,6 +60,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name} must be above 0, not {value!r}")
+            if name.endswith("_rate") and value is not None and value > MOST_RATE:
+                raise InputError(f"{name} must be at most {MOST_RATE:g}, not {value!r}")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
@@ -78,6 +80,8 @@ class TrainConfig:
             raise InputError(f"matryoshka must be distinct widths of at least 1, not {self.matryoshka!r}")
 
 
+MOST_RATE = 1e30
+"""No run learns at it; above it the optimiser's own numbers overflow."""
 ABOVE_ZERO = (
     "temperature",
     "learning_rate",

@@ -24,13 +24,14 @@ CURVE_POINTS = 200
 class Origin:
     """Where a run comes from: what only the caller knows.
 
-    `base` names the model that training started from, `inherited` what that model, and a teacher, were
-    trained on before; `licence` is the new weights'. `teacher` is the name of what a student was distilled
-    from, with the hash of its files.
+    `base` names the model that training started from, `earlier_commands` made that model, the oldest first,
+    and `inherited` is what it, and a teacher, were trained on before; `licence` is the new weights'.
+    `teacher` is the name of what a student was distilled from, with the hash of its files.
     """
 
     base: str
     command: str = ""
+    earlier_commands: Sequence[str] = ()
     base_sha256: str = ""
     teacher: str = ""
     teacher_sha256: str = ""
@@ -84,6 +85,7 @@ def make_record(
     return {
         "schema": SCHEMA,
         **asdict(origin),
+        "earlier_commands": list(origin.earlier_commands),
         "inherited": list(origin.inherited),
         "training_sources": list(dict.fromkeys([*origin.inherited, *names])),
         "sources": [_source(source) for source in sources],
@@ -105,6 +107,12 @@ def make_record(
         "dev_ndcg_at_10": [[step, round(score, 5)] for step, score in sorted(outcome.dev_scores.items())],
         "loss": thinned(outcome.losses),
     }
+
+
+def gained_nothing(record: Mapping[str, Any]) -> bool:
+    """Return whether the model as it came scores higher on dev pairs than at any later step."""
+    scores = dict(record["dev_ndcg_at_10"])
+    return 0 in scores and len(scores) > 1 and scores.pop(0) > max(scores.values())
 
 
 def render_record(record: Mapping[str, Any]) -> str:
@@ -166,7 +174,7 @@ def model_card(name: str, record: Mapping[str, Any]) -> str:
         f"{record['notes']}\n" if record["notes"] else "",
         "## Training data\n\n" + _data_table(record),
         f"Trained on, by itself or through what it started from: {', '.join(record['training_sources'])}.\n",
-        f"## Run\n\n    {record['command'] or '(called from Python)'}\n",
+        "## Run\n\n" + _commands(record),
         _run_sentence(record),
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions if value) + ".\n",
         "## Curve\n\n" + _curve_table(record),
@@ -185,9 +193,16 @@ def _teacher_sentence(record: Mapping[str, Any]) -> str:
     )
 
 
+def _commands(record: Mapping[str, Any]) -> str:
+    commands = [*record.get("earlier_commands", ()), record["command"] or "(called from Python)"]
+    return "".join(f"    {command}\n" for command in commands)
+
+
 def _run_sentence(record: Mapping[str, Any]) -> str:
     stop = ", stopped by its time limit" if record["stopped_early"] else ""
     choice = ", the best on dev pairs" if record["dev"] else ""
+    if gained_nothing(record):
+        choice = ", the best of this run on dev pairs, though what it started from scores higher on them"
     return (
         f"Seed {record['seed']}; {record['steps']} of {record['planned_steps']} steps{stop}; "
         f"{record['examples']} pairs at {record['pairs_per_second']} a second on {record['device']} "
