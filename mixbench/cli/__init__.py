@@ -13,7 +13,13 @@ import typer
 
 from mixbench.cli.bench import bench_bm25_command, bench_train_command
 from mixbench.cli.comparing import compare_command
-from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
+from mixbench.cli.data import (
+    data_check_command,
+    data_export_command,
+    data_get_command,
+    data_qrels_command,
+    data_split_command,
+)
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.known_items import match_command, pools_command
 from mixbench.cli.language import generate_command, pretrain_command
@@ -52,12 +58,13 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         {"tasks": list_tasks_command, "models": list_models_command, "results": list_results_command},
     ),
     "data": (
-        "Get, check and export evaluation data.",
+        "Get, check, split and export data.",
         {
             "get": data_get_command,
             "check": data_check_command,
             "export": data_export_command,
             "qrels": data_qrels_command,
+            "split": data_split_command,
         },
     ),
     "results": (

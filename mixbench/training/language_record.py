@@ -32,6 +32,11 @@ class LanguageOutcome:
     tokens_seen: int
     unique_tokens: int
     held_tokens: int
+    held_losses: Sequence[float]
+    """Of each held-out window, by the last weights: models of one text, context and seed have the same."""
+    peak_memory_bytes: int | None
+    """Of the device, during the run; None on a CPU."""
+    parameters: int
     device: str
     precision: str
     base_weights_sha256: str
@@ -52,6 +57,7 @@ def language_record(
     """Return the record: JSON values only, nothing that depends on the time of day."""
     history, names = outcome.history, [source.name for source in sources]
     validation = [[step, round(loss, 5)] for step, loss in sorted(history.validation.items())]
+    tokens_a_step = outcome.tokens_seen / history.step
     return {
         "schema": SCHEMA,
         "kind": "pretrain",
@@ -71,10 +77,21 @@ def language_record(
         "tokens_seen": outcome.tokens_seen,
         "unique_tokens": outcome.unique_tokens,
         "held_out_tokens": outcome.held_tokens,
+        "parameters": outcome.parameters,
+        "peak_memory_bytes": outcome.peak_memory_bytes,
         "epochs": round(outcome.tokens_seen / outcome.unique_tokens, 4),
         "seconds": round(history.seconds, 1),
         "tokens_per_second": round(outcome.tokens_seen / max(history.seconds, 1e-3)),
         "validation_loss": validation,
+        "validation_curve": [
+            {
+                "tokens": round(step * tokens_a_step),
+                "seconds": round(history.clock[step], 2),
+                "loss": round(loss, 5),
+            }
+            for step, loss in sorted(history.validation.items())
+        ],
+        "held_out_losses": [round(loss, 5) for loss in outcome.held_losses],
         "loss": thinned(history.losses),
     }
 
