@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -34,8 +34,15 @@ class RunProcess:
         seconds: of each command that has ended.
     """
 
-    def __init__(self, work: Path, run: Printing, commands: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self,
+        work: Path,
+        run: Printing,
+        commands: Sequence[Sequence[str]],
+        environment: Mapping[str, str],
+    ) -> None:
         self.run, self.work, self.waiting = run, work, list(commands)
+        self.environment = {**os.environ, **environment}
         self.log = record_path(work, run.name).with_suffix(".log")
         self.output = self.log.with_suffix(".out")
         self.seconds: list[float] = []
@@ -84,6 +91,11 @@ class RunProcess:
         command = [sys.executable, "-m", "mixbench", *self.waiting.pop(0)]
         with self.log.open("ab") as log, self.output.open("ab") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=output,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                start_new_session=True,
             )
         return monotonic(), process

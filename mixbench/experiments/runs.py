@@ -64,6 +64,7 @@ def run_missing(
     slots: int = 1,
     values: Mapping[str, str] | None = None,
     max_minutes: float | None = None,
+    environment: Mapping[str, str] | None = None,
     say: Say = lambda line: None,
 ) -> Ran:
     """Run what is missing of `runs` in the folder `work`, and go on where one fails.
@@ -73,6 +74,7 @@ def run_missing(
         slots: how many go on at once; a run of several slots takes as many of them, or all there are.
         values: what stands for the placeholders, beside {work}.
         max_minutes: nothing is started whose estimate would end later.
+        environment: variables of the processes, beside those of this one.
         say: told a line when a run starts, ends, fails or is skipped.
 
     Raises:
@@ -84,7 +86,16 @@ def run_missing(
     ready = {run.name: fill(run, filled) for run in ordered}
     missing = missing_of(ordered, work)
     ran = Ran(kept=[run.name for run in ordered if run.name not in missing])
-    crew = _Crew(work, ready, filled.get("device", "cpu"), slots, max_minutes, ran, say)
+    crew = _Crew(
+        work,
+        ready,
+        ran,
+        say,
+        device=filled.get("device", "cpu"),
+        slots=slots,
+        max_minutes=max_minutes,
+        environment=environment or {},
+    )
     waiting = [run for run in ordered if run.name in missing]
     try:
         while waiting or crew.going:
@@ -169,14 +180,17 @@ class _Crew:
         self,
         work: Path,
         commands: Mapping[str, list[list[str]]],
+        ran: Ran,
+        say: Say,
+        *,
         device: str,
         slots: int,
         max_minutes: float | None,
-        ran: Ran,
-        say: Say,
+        environment: Mapping[str, str],
     ) -> None:
-        self.work, self.commands, self.device, self.slots = work, commands, device, slots
-        self.max_minutes, self.ran, self.say = max_minutes, ran, say
+        self.work, self.commands, self.ran, self.say = work, commands, ran, say
+        self.device, self.slots, self.max_minutes = device, slots, max_minutes
+        self.environment = environment
         self.going: dict[str, tuple[Run, RunProcess]] = {}
         self.began = monotonic()
 
@@ -193,7 +207,10 @@ class _Crew:
                 # A run of many slots is not overtaken for ever by small ones behind it.
                 blocked = blocked or self._needs_met(run)
             else:
-                self.going[run.name] = run, RunProcess(self.work, run, self.commands[run.name])
+                self.going[run.name] = (
+                    run,
+                    RunProcess(self.work, run, self.commands[run.name], self.environment),
+                )
                 self.say(f"{run.name}: started, about {run.minutes:g} min")
         return still
 
