@@ -16,6 +16,9 @@ def reproduce_command(
     check: Annotated[
         bool, typer.Option("--check", help="Check the page against the evidence; run nothing.")
     ] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Write the page from the evidence; run nothing.")
+    ] = False,
     scale: Annotated[
         str, typer.Option(help="full, or smoke: tiny models and embedded data, which prove nothing.")
     ] = "full",
@@ -23,7 +26,10 @@ def reproduce_command(
         int | None,
         typer.Option(min=1, help="Only the runs of this portion, of 25 GPU minutes at most. [all]"),
     ] = None,
-    slots: Annotated[int, typer.Option(min=1, help="Runs that go on at once, where they fit.")] = 1,
+    slots: Annotated[
+        int,
+        typer.Option(min=1, help="Runs at once; one is some 20 GB of a GPU, and large ones take several."),
+    ] = 1,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Start nothing whose estimate no longer fits into these.")
     ] = None,
@@ -46,7 +52,13 @@ def reproduce_command(
     Each claim has its runs and its rule in the package. A call that was cut short is resumed by the next.
     """
     from mixbench.experiments.reporting import print_table
-    from mixbench.experiments.reproducing import ReproduceOptions, check_paper, list_claims, reproduce
+    from mixbench.experiments.reproducing import (
+        ReproduceOptions,
+        check_paper,
+        list_claims,
+        reproduce,
+        write_page,
+    )
 
     options = ReproduceOptions(
         scale=scale,
@@ -68,6 +80,9 @@ def reproduce_command(
         for problem in problems:
             typer.echo(problem)
         raise typer.Exit(3 if problems else 0)
+    if render:
+        typer.echo(write_page(options))
+        return
     ran = reproduce(claims or [], options)
     typer.echo(options.page_folder / "README.md")
     if ran.failed:

@@ -67,7 +67,8 @@ def reproduce(ids: Sequence[str], options: ReproduceOptions) -> Ran:
         if claim.untested:
             say(f"{claim.id}: not tested here, {claim.untested}")
     work = options.work_folder
-    values = {"device": options.device, **_places(options, runs)}
+    missing = missing_of(runs, work)
+    values = {"device": options.device, **_places(options, [run for run in runs if run.name in missing])}
     ran = run_missing(
         runs,
         work,
@@ -78,8 +79,15 @@ def reproduce(ids: Sequence[str], options: ReproduceOptions) -> Ran:
         say=say,
     )
     collect(runs, work, options.page_folder / EVIDENCE)
-    write_atomic(options.page_folder / PAGE, render_page(table, options.page_folder))
+    write_page(options)
     return ran
+
+
+def write_page(options: ReproduceOptions) -> Path:
+    """Write the page of what evidence there is; return its path. Raises InputError for bad evidence."""
+    page = options.page_folder / PAGE
+    write_atomic(page, render_page(read_claims(options.scale), options.page_folder))
+    return page
 
 
 def chosen_claims(table: ClaimTable, ids: Sequence[str]) -> list[Claim]:
@@ -99,7 +107,7 @@ def check_paper(options: ReproduceOptions) -> list[str]:
     page = folder / PAGE
     if not page.is_file() or page.read_text(encoding="utf-8") != render_page(table, folder):
         problems.append(
-            f"{page}: does not say what the evidence does; run 'mixbench reproduce --max-minutes 0'"
+            f"{page}: does not say what the evidence does; write it with 'mixbench reproduce --render'"
         )
     return problems
 
@@ -126,8 +134,8 @@ def list_claims(ids: Sequence[str], options: ReproduceOptions) -> Table:
 
 
 def _places(options: ReproduceOptions, runs: Sequence[Run]) -> Mapping[str, str]:
-    """Return what stands for {text} and {pairs}; the embedded data is written first where it is wanted."""
-    if options.scale == "smoke":
+    """Return what {text} and {pairs} of `runs` are; embedded data is written first where it is meant."""
+    if options.scale == "smoke" and runs:
         return write_embedded(options.work_folder / "embedded")
     words = [word for run in runs for command in run.commands for word in command]
     places = {}

@@ -83,8 +83,8 @@ def run_missing(
     """
     filled = {"work": str(work), **(values or {})}
     ordered = in_order(runs)
-    ready = {run.name: fill(run, filled) for run in ordered}
     missing = missing_of(ordered, work)
+    ready = {run.name: fill(run, filled) for run in ordered if run.name in missing}
     ran = Ran(kept=[run.name for run in ordered if run.name not in missing])
     crew = _Crew(
         work,

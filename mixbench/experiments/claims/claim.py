@@ -93,8 +93,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimTable:
-    """All claims by id, and all runs."""
+    """All claims by id, and all runs, at a scale."""
 
+    scale: str
     claims: Mapping[str, Claim]
     runs: Sequence[Run]
 
@@ -152,7 +153,7 @@ def read_claims(scale: str = "full", folder: Path = FOLDER) -> ClaimTable:
             claims[claim.id] = claim
         if stated:
             raise InputError.at(path, None, f"unknown keys {sorted(stated)!r}")
-    return ClaimTable(claims, runs)
+    return ClaimTable(scale, claims, runs)
 
 
 def _claim(path: Path, body: dict[str, Any], values: Mapping[str, str]) -> Claim:

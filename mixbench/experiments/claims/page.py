@@ -27,6 +27,10 @@ what another would change is in no interval.
 """
 
 
+SMOKE = """**Tiny models on embedded data: this shows that all of it runs, and tells nothing of any claim.**
+"""
+
+
 def render_page(table: ClaimTable, folder: Path) -> str:
     """Return the page in Markdown of all claims, from the evidence in `folder`.
 
@@ -34,7 +38,7 @@ def render_page(table: ClaimTable, folder: Path) -> str:
     """
     judged = [judge(claim, folder / EVIDENCE) for claim in table.claims.values()]
     tested = [each for each in judged if each.verdict != NOT_TESTED]
-    lines = [HEAD, _summary(judged), "## Tested here", ""]
+    lines = [HEAD, *([SMOKE] if table.scale != "full" else []), _summary(judged), "## Tested here", ""]
     lines += ["| claim | verdict | what it says | the paper's number | ours | setting and data | proof |"]
     lines += ["|---|---|---|---|---|---|---|", *(_row(each, table, folder) for each in tested), ""]
     lines += [
