@@ -9,7 +9,7 @@ from test_docs import parse
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.claims.claim import SCALES, Comparison, read_claims
 from mixbench.experiments.claims.judging import judge
-from mixbench.experiments.runs import PLACEHOLDER, fill, in_order
+from mixbench.experiments.run_list import PLACEHOLDER, fill, in_order
 from mixbench.experiments.shaping import read_changes
 
 FAMILIES = {"R": 6, "T": 11, "F": 5, "P": 3, "A": 2, "Q": 5, "N": 9, "I": 1}

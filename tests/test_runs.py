@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mixbench.errors import InputError, UnknownName
-from mixbench.experiments.runs import Run, fill, in_order, missing_of, run_missing, with_needs
-from mixbench.experiments.runs_record import read_record
+from mixbench.experiments.run_list import Run, fill, in_order, missing_of, with_needs
+from mixbench.experiments.run_record import read_record
+from mixbench.experiments.runs import run_missing
 
 QRELS = ("data", "qrels", "{task}", "--offline")
 VALUES = {"task": "quickstart/stdlib-code"}
@@ -160,7 +161,8 @@ def test_what_is_wanted_comes_with_all_that_it_needs_and_nothing_else() -> None:
 LONG = """
 import sys
 from pathlib import Path
-from mixbench.experiments.runs import Run, run_missing
+from mixbench.experiments.run_list import Run
+from mixbench.experiments.runs import run_missing
 long = ["bench", "bm25", "--documents", "1000000", "--queries", "1000"]
 run_missing([Run(name="long", commands=[long], proof=[])], Path(sys.argv[1]))
 """

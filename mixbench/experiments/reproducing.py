@@ -13,7 +13,8 @@ from mixbench.experiments.claims.evidence import check_evidence, collect
 from mixbench.experiments.claims.judging import judge
 from mixbench.experiments.claims.page import EVIDENCE, render_page
 from mixbench.experiments.progress import say
-from mixbench.experiments.runs import Ran, Run, missing_of, run_missing
+from mixbench.experiments.run_list import Run, missing_of
+from mixbench.experiments.runs import Ran, run_missing
 from mixbench.files import write_atomic
 
 PAPER = "paper"

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from mixbench.experiments.runs_record import record_path
+from mixbench.experiments.run_record import record_path
 
 GRACE = 10.0
 """Seconds that a process has to end in when asked to, before it is killed."""

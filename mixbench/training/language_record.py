@@ -57,7 +57,6 @@ def language_record(
     """Return the record: JSON values only, nothing that depends on the time of day."""
     history, names = outcome.history, [source.name for source in sources]
     validation = [[step, round(loss, 5)] for step, loss in sorted(history.validation.items())]
-    tokens_a_step = outcome.tokens_seen / history.step
     return {
         "schema": SCHEMA,
         "kind": "pretrain",
@@ -83,17 +82,19 @@ def language_record(
         "seconds": round(history.seconds, 1),
         "tokens_per_second": round(outcome.tokens_seen / max(history.seconds, 1e-3)),
         "validation_loss": validation,
-        "validation_curve": [
-            {
-                "tokens": round(step * tokens_a_step),
-                "seconds": round(history.clock[step], 2),
-                "loss": round(loss, 5),
-            }
-            for step, loss in sorted(history.validation.items())
-        ],
+        "validation_curve": _curve(outcome),
         "held_out_losses": [round(loss, 5) for loss in outcome.held_losses],
         "loss": thinned(history.losses),
     }
+
+
+def _curve(outcome: LanguageOutcome) -> list[dict[str, float]]:
+    """Return the loss on held-out text by tokens seen and seconds of training."""
+    history, tokens = outcome.history, outcome.tokens_seen / outcome.history.step
+    return [
+        {"tokens": round(step * tokens), "seconds": round(history.clock[step], 2), "loss": round(loss, 5)}
+        for step, loss in sorted(history.validation.items())
+    ]
 
 
 def _card(name: str, record: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.claims.figures import files_of
 from mixbench.experiments.claims.rules import PAIRED, SHOWN, SINGLE
-from mixbench.experiments.runs import PLACEHOLDER, Run, with_needs
+from mixbench.experiments.run_list import PLACEHOLDER, Run, with_needs
 
 FOLDER = Path(__file__).parent
 SCALES = ("full", "smoke")

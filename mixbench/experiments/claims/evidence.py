@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mixbench.errors import InputError
 from mixbench.experiments.claims.claim import ClaimTable, made_by
-from mixbench.experiments.runs import Run, is_done
-from mixbench.experiments.runs_record import RUNS, read_record, record_path
+from mixbench.experiments.run_list import Run, is_done
+from mixbench.experiments.run_record import RUNS, read_record, record_path
 from mixbench.files import write_atomic
 
 KEPT = (".json", ".svg")

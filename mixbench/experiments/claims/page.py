@@ -9,7 +9,7 @@ from mixbench.experiments.claims.claim import Claim, ClaimTable
 from mixbench.experiments.claims.figures import read_evidence
 from mixbench.experiments.claims.judging import NOT_RUN, NOT_TESTED, Compared, Judged, judge
 from mixbench.experiments.claims.rules import PAIRED, Figure, difference
-from mixbench.experiments.runs_record import read_record
+from mixbench.experiments.run_record import read_record
 
 EVIDENCE = "evidence"
 VERDICTS = ("holds", "holds in part", "fails", "undecided", "not measured", NOT_RUN, NOT_TESTED)
