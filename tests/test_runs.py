@@ -180,5 +180,5 @@ def test_an_interrupt_ends_the_child_and_the_run_stays_missing(tmp_path: Path) -
     os.kill(parent.pid, signal.SIGINT)
     assert parent.wait(20) != 0
     with pytest.raises(ProcessLookupError):
-        os.kill(child, 0)
+        os.kill(child, signal.SIGKILL)  # where it is still there, the test leaves none behind
     assert read_record(tmp_path, "long") is None
