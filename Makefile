@@ -40,8 +40,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m cogapp --check README.md
-	for board in $$(cd leaderboards && ls -d */ 2>/dev/null); do \
+	for board in $$(cd leaderboards && ls -d */ 2>/dev/null | grep -v '^paper/'); do \
 	  $(BIN)/mixbench leaderboard $${board%/} --check || exit 1; done
+	$(BIN)/mixbench reproduce --check
 	$(BIN)/python -m mixbench.experiments.sizes leaderboards=$(LEADERBOARDS_MB) tracked=$(TRACKED_MB)
 
 fix: $(READY)

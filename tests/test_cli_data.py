@@ -1,5 +1,6 @@
 """The command line on data: what is refused by file and line, `data check` and `data qrels`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,23 @@ def test_trec_judgments_of_a_beir_folder_are_checked_like_its_own(run: Run, tmp_
     }.items():
         path.write_text(f"q1 0 d2 1\n{line}\n")
         refused(evaluate(run, "-m", "bm25", "-t", "zoo"), f"{path.name}:2: ", part)
+
+
+def test_a_file_of_pairs_is_split_by_passages_and_keeps_its_name(run: Run, tmp_path: Path) -> None:
+    rows = [{"query": f"q{n}", "positive": f"passage {n // 2}"} for n in range(40)]
+    rows[0]["negatives"] = ["other"]
+    (tmp_path / "things.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = run("data", "split", "../things.jsonl", "-o", "parts", "--test", 9)
+    assert (ended.status, ended.out.split()) == (0, ["parts/train/things.jsonl", "parts/test/things.jsonl"])
+    train, test = (
+        [json.loads(line) for line in Path(f"parts/{part}/things.jsonl").read_text().splitlines()]
+        for part in ("train", "test")
+    )
+    assert (len(train), len(test)) == (30, 10)
+    assert not {row["positive"] for row in train} & {row["positive"] for row in test}
+    assert sorted([*train, *test], key=str) == sorted(rows, key=str)
+    before = Path("parts/test/things.jsonl").read_text()
+    run("data", "split", "../things.jsonl", "-o", "parts", "--test", 9, "--seed", 1)
+    assert Path("parts/test/things.jsonl").read_text() != before
+    ended = run("data", "split", "../things.jsonl", "-o", "out", "--test", 39)
+    refused(ended, "things: cannot hold 39 dev pairs out of 40")

@@ -149,7 +149,7 @@ def test_texts_of_a_file_are_its_documents_that_are_long_enough(run: Run) -> Non
         (["tiny", "--embedding-deviation", "0"], "embedding_deviation must be above 0"),
         (["mixer-tiny", "--embedding-deviation", "1"], "--embedding-deviation changes untrained presets"),
         (["mixer-tiny", "--set", "depth=2"], "--set changes untrained presets"),
-        (["tiny-twin", "--set", "depth=2"], "it is no mixer and has no depth to set"),
+        (["tiny-twin", "--set", "groups=2"], "it is no mixer and has no groups to set"),
         (["tiny", "--device", "nonsense"], "device 'nonsense' cannot be used"),
     ],
 )

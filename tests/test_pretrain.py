@@ -97,6 +97,25 @@ def test_training_lowers_the_loss_on_held_out_text(tmp_path, tokenizer, text) ->
     assert (record["training_sources"], record["seed"]) == (["things"], 3)
     assert record["unique_tokens"] + record["held_out_tokens"] == len(text.ids_N)
     assert (tmp_path / "out" / "loss.svg").read_text().startswith("<svg")
+    assert len(record["held_out_losses"]) == (record["held_out_tokens"] - 1) // CONTEXT
+    mean = sum(record["held_out_losses"]) / len(record["held_out_losses"])
+    assert mean == pytest.approx(losses[60], abs=1e-4)
+    assert record["peak_memory_bytes"] is None
+    curve = record["validation_curve"]
+    assert [(point["tokens"], point["loss"]) for point in curve] == [
+        (step * 4 * CONTEXT, loss) for step, loss in losses.items()
+    ]
+    seconds = [point["seconds"] for point in curve]
+    assert seconds == sorted(seconds)
+    assert (seconds[0], seconds[-1]) == (0, pytest.approx(record["seconds"], abs=0.1))
+
+
+def test_models_of_one_text_and_seed_are_held_to_the_same_windows(tmp_path, tokenizer, text) -> None:
+    _, one = train(tmp_path / "one", tokenizer, text, max_steps=1, learning_rate=1e-9)
+    _, same = train(tmp_path / "same", tokenizer, text, max_steps=1, learning_rate=1e-9)
+    _, twin = train(tmp_path / "twin", tokenizer, text, "twin", max_steps=1, learning_rate=1e-9)
+    assert one["held_out_losses"] == same["held_out_losses"] != twin["held_out_losses"]
+    assert len(set(one["held_out_losses"])) == len(one["held_out_losses"]) == len(twin["held_out_losses"])
 
 
 def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path, tokenizer, text) -> None:

@@ -48,6 +48,9 @@ def test_a_result_is_found_again_as_it_was_written(tmp_path: Path) -> None:
     assert only_file(tmp_path) == tmp_path / "toy" / "org__overlap" / revision / "sea.json"
     assert find_results(tmp_path) == [result]
     assert find_results(tmp_path / "toy") == [result]
+    (tmp_path / "paper" / "evidence").mkdir(parents=True)
+    (tmp_path / "paper" / "evidence" / "figures.json").write_text("{}")
+    assert find_results(tmp_path) == [result]
 
 
 def test_an_empty_or_missing_folder_has_no_results(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ import typer
 
 from mixbench.cli.bench import bench_bm25_command, bench_train_command
 from mixbench.cli.comparing import compare_command
-from mixbench.cli.data import data_check_command, data_export_command, data_get_command, data_qrels_command
+from mixbench.cli.data import (
+    data_check_command,
+    data_export_command,
+    data_get_command,
+    data_qrels_command,
+    data_split_command,
+)
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.known_items import match_command, pools_command
 from mixbench.cli.language import generate_command, pretrain_command
@@ -26,6 +32,7 @@ from mixbench.cli.looking import (
 from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
 from mixbench.cli.probing import probe_command, retention_command
+from mixbench.cli.reproducing import reproduce_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import InputError, MixbenchError
@@ -43,6 +50,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "search": search_command,
     "probe": probe_command,
     "retention": retention_command,
+    "reproduce": reproduce_command,
     "train-tokenizer": train_tokenizer_command,
     "export": export_command,
 }
@@ -52,12 +60,13 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         {"tasks": list_tasks_command, "models": list_models_command, "results": list_results_command},
     ),
     "data": (
-        "Get, check and export evaluation data.",
+        "Get, check, split and export data.",
         {
             "get": data_get_command,
             "check": data_check_command,
             "export": data_export_command,
             "qrels": data_qrels_command,
+            "split": data_split_command,
         },
     ),
     "results": (

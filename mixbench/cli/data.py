@@ -75,3 +75,18 @@ def data_export_command(
 
     places = Places(tasks_dir=tasks_dir, data_dir=data_dir, offline=offline)
     typer.echo(export_data(task, folder, places, splits=split or [], overwrite=overwrite, say=say))
+
+
+def data_split_command(
+    pairs: Annotated[Path, typer.Argument(help="File of pairs: jsonl, .gz, .xz, parquet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write train/NAME.jsonl and test/NAME.jsonl to.")
+    ],
+    test: Annotated[int, typer.Option(min=1, help="Pairs to test on, at least; whole passages are taken.")],
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+) -> None:
+    """Split a file of pairs into one to train on and one to test on, which share no positive."""
+    from mixbench.experiments.splitting import split_pairs
+
+    for path in split_pairs(pairs, output, test, seed):
+        typer.echo(path)

@@ -13,6 +13,10 @@ def pretrain_command(
         str, typer.Argument(help="Mixer or causal twin (tiny, tiny-twin, ...), mixer-tiny or a model folder.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the model to.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE in place of a preset's own, as context=512; repeatable."),
+    ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,8 +57,9 @@ def pretrain_command(
         compile=compile_model,
     )
     folder = run_pretraining(
-        base, text or [], config, output, device=device, resume=resume, overwrite=overwrite
-    )
+        base, text or [], config, output,
+        device=device, settings=settings or (), resume=resume, overwrite=overwrite,
+    )  # fmt: skip
     typer.echo(folder)
 
 

@@ -17,7 +17,7 @@ def train_retriever_command(
         list[str] | None,
         typer.Option(
             "--set",
-            help="FIELD=VALUE in place of a mixer's own, as groups=8; of a twin pooling alone; repeatable.",
+            help="FIELD=VALUE in place of a preset's or a mixer's own, as groups=8; repeatable.",
         ),
     ] = None,
     static: Annotated[

@@ -8,6 +8,7 @@ from mixbench.data.texts import text_source
 from mixbench.errors import InputError
 from mixbench.experiments.lineage import command_line, read_commands, read_training_sources
 from mixbench.experiments.progress import progress_bar, say
+from mixbench.experiments.shaping import changed_name, read_changes
 from mixbench.models import PRESETS
 from mixbench.training.language_config import PretrainConfig
 
@@ -24,12 +25,20 @@ def run_pretraining(
     output: Path,
     *,
     device: str,
+    settings: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Train preset or model folder `base` on `texts` (files, or hub:ORG/NAME); write the folder `output`."""
+    """Train preset or model folder `base` on `texts` (files, or hub:ORG/NAME); write the folder `output`.
+
+    `settings` are "FIELD=VALUE" in place of what a preset has. Raises InputError where there is no text, or
+    settings for a model that is no preset.
+    """
     if not texts:
         raise InputError("nothing to train on: give at least one text file, as --text FILE")
+    if settings and base not in PRESETS:
+        raise InputError(f"--set changes presets, and {base!r} is none; leave it out")
+    changes = read_changes(base, settings)
     from mixbench.models import build_model
     from mixbench.models.language_model import LanguageModel
     from mixbench.models.load import load_model, model_folder, model_sha256, place
@@ -41,8 +50,9 @@ def run_pretraining(
     command = command_line(sys.argv[1:])
     sources = [text_source(text) for text in texts]
     if base in PRESETS:
-        origin = Origin(base=base, command=command)
-        language = LanguageModel(model := place(build_model(base, seed=config.seed), device))
+        origin = Origin(base=changed_name(base, changes), command=command)
+        built = build_model(base, seed=config.seed, changes=changes)
+        language = LanguageModel(model := place(built, device))
     else:
         folder = model_folder(base)
         origin = Origin(

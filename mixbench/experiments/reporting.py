@@ -129,6 +129,11 @@ def print_measured(report: Measured, output: Path | None, *, as_json: bool) -> N
         _console().print(report.table())
 
 
+def print_table(table: Table) -> None:
+    """Print a table."""
+    _console().print(table)
+
+
 def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
     """Return what is in a BEIR folder; with `record` write its hash into the tasks of that folder's name.
 

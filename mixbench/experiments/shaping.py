@@ -1,6 +1,6 @@
 """`--set FIELD=VALUE`: a mixer, preset or folder, with some of its fields changed, and the new name.
 
-Of a transformer's preset the pooling can be set and nothing else.
+Of a transformer's preset its sizes can be set, `heads`, those of its attention, and the pooling.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ KINDS: dict[str, Any] = {
     **{name: kind for name, kind in get_type_hints(MixerConfig).items() if name != "vocabulary"},
     "pooling": Literal[POOLINGS],
     "dimension": int,
+    "feedforward": int,
 }
 """What can be set, and the type of its values. The vocabulary is the tokenizer's."""
 TRUTHS = {"true": True, "false": False}

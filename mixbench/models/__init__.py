@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import UnknownName
 from mixbench.models.mixer_config import mixer_shape
+from mixbench.models.transformer_config import opponent_shape
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,6 +54,8 @@ OPPONENTS: dict[str, dict[str, Any]] = {
     "base-gpt": {**MIXERS["base"], "feedforward": 3072, "gpt": True},
 }
 PRESETS = (*MIXERS, *VARIANTS, *STATIC, *OPPONENTS)
+OPPONENT_FIELDS = ("width", "depth", "context", "feedforward", "heads", "pooling")
+"""What can be changed of an opponent; `heads` are those of its attention."""
 
 
 def check_changes(preset: str, changes: Mapping[str, Any]) -> None:
@@ -64,8 +67,11 @@ def check_changes(preset: str, changes: Mapping[str, Any]) -> None:
     mixer = MIXERS.get(preset) or VARIANTS.get(preset)
     if mixer is not None:
         mixer_shape({**mixer, **changes}, vocabulary=1)
-    elif others := sorted(changes.keys() - ({"pooling"} if preset in OPPONENTS else set())):
+        return
+    if others := sorted(changes.keys() - (set(OPPONENT_FIELDS) if preset in OPPONENTS else set())):
         raise ValueError(f"it is no mixer and has no {', '.join(others)} to set")
+    if preset in OPPONENTS:
+        opponent_shape({**OPPONENTS[preset], **changes}, vocabulary=1)
 
 
 def build_model(
@@ -79,8 +85,8 @@ def build_model(
     Args:
         preset: one of `PRESETS`.
         tokenizer: the shipped one unless given.
-        changes: fields of `MixerConfig`, and `pooling`, in place of a mixer preset's own; `pooling` alone of
-            a transformer.
+        changes: fields of `MixerConfig`, and `pooling`, in place of a mixer preset's own; of a transformer
+            those of `OPPONENT_FIELDS`.
 
     Raises:
         UnknownName: there is no such preset.

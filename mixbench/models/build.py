@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from mixbench.models.mixer import MaskedMixer
 from mixbench.models.mixer_config import POOLINGS, mixer_shape
-from mixbench.models.transformer import TransformerConfig, build_transformer
+from mixbench.models.transformer import build_transformer
+from mixbench.models.transformer_config import opponent_shape
 
 
 def build_mixer_encoder(
@@ -80,9 +81,7 @@ def build_transformer_encoder(
     sizes: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> SentenceTransformer:
     """Return an untrained transformer; `sizes` are as in `TransformerConfig`, and may name the pooling."""
-    fields = dict(sizes)
-    pooling = fields.pop("pooling", POOLINGS[0])
-    config = TransformerConfig(vocabulary=len(tokenizer), **fields)
+    config, pooling = opponent_shape(sizes, len(tokenizer))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_transformer(config, tokenizer)

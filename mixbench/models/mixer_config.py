@@ -131,6 +131,8 @@ def mixer_shape(sizes: Mapping[str, Any], vocabulary: int) -> tuple[MixerConfig,
     """
     fields = {"pooling": POOLINGS[0], "dimension": None, **sizes}
     pooling, dimension = fields.pop("pooling"), fields.pop("dimension")
+    if "feedforward" in fields:
+        raise ValueError("feedforward is a field of transformers; that of a mixer is its width by expansion")
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be 'mean' or 'lasttoken', not {pooling!r}")
     if dimension is not None and dimension < 1:

@@ -6,7 +6,6 @@ biases) are the causal opponent of a generation before. All are initialised at r
 """
 
 import tempfile
-from dataclasses import dataclass
 
 from sentence_transformers.base.modules import Transformer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -14,28 +13,7 @@ from transformers.models.gpt2 import GPT2Config, GPT2Model
 from transformers.models.llama import LlamaConfig, LlamaModel
 from transformers.models.modernbert import ModernBertConfig, ModernBertModel
 
-HEAD_WIDTH = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformerConfig:
-    """Shape of an opponent; `feedforward` is the hidden width of its feedforward, gated but in GPT-2.
-
-    Raises:
-        ValueError: `gpt`, which asks for GPT-2's blocks, of one that is not causal.
-    """
-
-    width: int
-    depth: int
-    context: int
-    vocabulary: int
-    feedforward: int
-    causal: bool = True
-    gpt: bool = False
-
-    def __post_init__(self) -> None:
-        if self.gpt and not self.causal:
-            raise ValueError("GPT-2's blocks look back only: gpt=True needs causal=True")
+from mixbench.models.transformer_config import TransformerConfig
 
 
 def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Transformer:
@@ -56,7 +34,7 @@ def _llama(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Pre
             hidden_size=config.width,
             intermediate_size=config.feedforward,
             num_hidden_layers=config.depth,
-            num_attention_heads=config.width // HEAD_WIDTH,
+            num_attention_heads=config.attention_heads,
             max_position_embeddings=config.context,
             use_cache=False,
             pad_token_id=tokenizer.pad_token_id,
@@ -73,7 +51,7 @@ def _gpt(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> PreTr
             n_embd=config.width,
             n_inner=config.feedforward,
             n_layer=config.depth,
-            n_head=config.width // HEAD_WIDTH,
+            n_head=config.attention_heads,
             n_positions=config.context,
             activation_function="gelu_pytorch_tanh",  # GPT-2's formula, in one kernel and not in seven
             resid_pdrop=0.0,
@@ -96,7 +74,7 @@ def _modern_bert(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) 
             hidden_size=config.width,
             intermediate_size=config.feedforward,
             num_hidden_layers=config.depth,
-            num_attention_heads=config.width // HEAD_WIDTH,
+            num_attention_heads=config.attention_heads,
             max_position_embeddings=config.context,
             layer_types=["full_attention"] * config.depth,
             pad_token_id=tokenizer.pad_token_id,

@@ -56,8 +56,9 @@ def check_places(paths: Iterable[Path]) -> None:
 
 
 def result_paths(folder: Path) -> list[Path]:
-    """Return the paths of all result files below `folder`, sorted."""
-    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    """Return the paths of all result files below `folder`, sorted; folders called evidence hold none."""
+    paths = (path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    return sorted(path for path in paths if "evidence" not in path.relative_to(folder).parts)
 
 
 def read_result(path: Path) -> Result:

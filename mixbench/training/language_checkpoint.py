@@ -23,13 +23,15 @@ WEIGHTS_FILE, MOMENTS_FILE = "weights.safetensors", "optimizer.safetensors"
 class History:
     """What a run has done so far: `seconds` are those of its steps, without checks and checkpoints.
 
-    `losses` holds (step, mean training loss since the step before in it), `validation` step -> loss.
+    `losses` holds (step, mean training loss since the step before in it), `validation` step -> loss, `clock`
+    step -> seconds for the same steps.
     """
 
     step: int = 0
     seconds: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
     validation: dict[int, float] = field(default_factory=dict)
+    clock: dict[int, float] = field(default_factory=dict)
 
 
 def make_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -97,7 +99,8 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.AdamW
         check_moments(optimizer)
         losses = [(int(step), float(loss)) for step, loss in stated["losses"]]
         validation = {int(step): float(loss) for step, loss in stated["validation"].items()}
-        return History(int(stated["step"]), float(stated["seconds"]), losses, validation)
+        clock = {int(step): float(seconds) for step, seconds in stated["clock"].items()}
+        return History(int(stated["step"]), float(stated["seconds"]), losses, validation, clock)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(

@@ -32,6 +32,11 @@ class LanguageOutcome:
     tokens_seen: int
     unique_tokens: int
     held_tokens: int
+    held_losses: Sequence[float]
+    """Of each held-out window, by the last weights: models of one text, context and seed have the same."""
+    peak_memory_bytes: int | None
+    """Of the device, during the run; None on a CPU."""
+    parameters: int
     device: str
     precision: str
     base_weights_sha256: str
@@ -71,12 +76,25 @@ def language_record(
         "tokens_seen": outcome.tokens_seen,
         "unique_tokens": outcome.unique_tokens,
         "held_out_tokens": outcome.held_tokens,
+        "parameters": outcome.parameters,
+        "peak_memory_bytes": outcome.peak_memory_bytes,
         "epochs": round(outcome.tokens_seen / outcome.unique_tokens, 4),
         "seconds": round(history.seconds, 1),
         "tokens_per_second": round(outcome.tokens_seen / max(history.seconds, 1e-3)),
         "validation_loss": validation,
+        "validation_curve": _curve(outcome),
+        "held_out_losses": [round(loss, 5) for loss in outcome.held_losses],
         "loss": thinned(history.losses),
     }
+
+
+def _curve(outcome: LanguageOutcome) -> list[dict[str, float]]:
+    """Return the loss on held-out text by tokens seen and seconds of training."""
+    history, tokens = outcome.history, outcome.tokens_seen / outcome.history.step
+    return [
+        {"tokens": round(step * tokens), "seconds": round(history.clock[step], 2), "loss": round(loss, 5)}
+        for step, loss in sorted(history.validation.items())
+    ]
 
 
 def _card(name: str, record: Mapping[str, Any]) -> str:

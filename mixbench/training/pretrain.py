@@ -94,6 +94,9 @@ def pretrain(
         tokens_seen=run.history.step * run.batch_tokens,
         unique_tokens=run.unique_tokens,
         held_tokens=run.held_tokens,
+        held_losses=run.held_losses().tolist(),
+        peak_memory_bytes=run.peak_memory(),
+        parameters=sum(each.numel() for each in run.network.parameters()),
         device=torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "CPU",
         precision="bf16" if run.bf16 else "fp32",
         base_weights_sha256=base_weights,
@@ -136,13 +139,15 @@ class _Run:
         self.bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.optimizer = make_optimizer(self.network, config.learning_rate, config.weight_decay)
         self.history = History()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     def to_end(self, checkpoint: Path | None) -> bool:
         """Train to the last step or the deadline; return whether it was the deadline."""
         if checkpoint is not None:
             self.history = load_checkpoint(checkpoint, self.network, self.optimizer)
         else:
-            self.history.validation[0] = self.validation_loss()
+            self.history.validation[0], self.history.clock[0] = self.validation_loss(), 0.0
             self.report(0, self.history.validation[0], self.history.validation[0])
         states, head = self._compiled() if self.config.compile else (self.states, self.head)
         deadline = time.monotonic() + 60 * (self.config.max_minutes or math.inf)
@@ -192,6 +197,7 @@ class _Run:
             if not math.isfinite(loss):
                 self._diverged(f"the loss on held-out text is {loss}")
             self.history.validation[self.history.step] = loss
+            self.history.clock[self.history.step] = self.history.seconds
         save_checkpoint(self.folder, self.network, self.optimizer, self.history)
 
     def _diverged(self, what: str) -> None:
@@ -210,6 +216,17 @@ class _Run:
             for ids_BW in torch.split(self.held, self.config.batch_size):
                 total += next_token_loss(self.states, self.head, ids_BW).double() * len(ids_BW)
         return float(total) / len(self.held)
+
+    @torch.no_grad()
+    def held_losses(self) -> Tensor:
+        """Return the loss (windows,) of each held-out window, on the CPU."""
+        with self._precision():
+            losses = [next_token_loss(self.states, self.head, ids_BW) for ids_BW in torch.split(self.held, 1)]
+        return torch.stack(losses).cpu()
+
+    def peak_memory(self) -> int | None:
+        """Return the most bytes that tensors have had on the GPU since the run began; None on a CPU."""
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def _compiled(self) -> tuple[Layer, Layer]:
         """Compile states and head, by one batch whose gradients are dropped, before the clock starts."""

@@ -1,0 +1,90 @@
+"""`mixbench reproduce`: the paper's claims, run and judged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixbench.cli.options import Device
+
+
+def reproduce_command(
+    claims: Annotated[list[str] | None, typer.Argument(help="Claims by id, as T1. [all]")] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="List the claims and their state; run nothing.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the page against the evidence; run nothing.")
+    ] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Write the page from the evidence; run nothing.")
+    ] = False,
+    scale: Annotated[
+        str, typer.Option(help="full, or smoke: tiny models and embedded data, which prove nothing.")
+    ] = "full",
+    portion: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the runs of this portion, of 25 GPU minutes at most. [all]"),
+    ] = None,
+    slots: Annotated[
+        int,
+        typer.Option(min=1, help="Runs at once; one is some 20 GB of a GPU, and large ones take several."),
+    ] = 1,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Start nothing whose estimate no longer fits into these.")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of models and logs. [build/reproduce/SCALE]")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write paper/ into, page and evidence. [leaderboards; of smoke, WORK]"),
+    ] = None,
+    device: Device = "cpu",
+    pairs_dir: Annotated[
+        Path | None, typer.Option(help="Folder of arxiv.jsonl.xz and code.jsonl.xz, pairs to train on.")
+    ] = None,
+    text: Annotated[Path | None, typer.Option(help="Text file to learn a language from, of books.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+) -> None:
+    """Run the claims of the masked-mixer paper and judge them: what is missing is run, then the page written.
+
+    Each claim has its runs and its rule in the package. A call that was cut short is resumed by the next.
+    """
+    from mixbench.experiments.reporting import print_table
+    from mixbench.experiments.reproducing import (
+        ReproduceOptions,
+        check_paper,
+        list_claims,
+        reproduce,
+        write_page,
+    )
+
+    options = ReproduceOptions(
+        scale=scale,
+        portion=portion,
+        slots=slots,
+        max_minutes=max_minutes,
+        work=work,
+        output=output,
+        device=device,
+        pairs_dir=pairs_dir,
+        text=text,
+        offline=offline,
+    )
+    if show:
+        print_table(list_claims(claims or [], options))
+        return
+    if check:
+        problems = check_paper(options)
+        for problem in problems:
+            typer.echo(problem)
+        raise typer.Exit(3 if problems else 0)
+    if render:
+        typer.echo(write_page(options))
+        return
+    ran = reproduce(claims or [], options)
+    typer.echo(options.page_folder / "README.md")
+    if ran.failed:
+        typer.echo(f"mixbench: {len(ran.failed)} runs failed: {', '.join(ran.failed)}", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,111 @@
+"""Figures out of evidence: `FILE#POINTER`, a JSON file and the way to a number in it.
+
+The steps of a pointer are separated by points: a key, or a list's only element with certain values, as in
+`pools/mixer.json#pools[n=32].exact`. What is there may be a number, a list of samples, or a mean with its
+interval. `FILE@REFERENCE` has the loss of a training curve at the moment when the shorter of two runs ended.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixbench.errors import InputError
+from mixbench.experiments.claims.rules import Figure
+
+STEP = re.compile(r"([\w-]*)(?:\[([^\]]*)\])?")
+STEPS = re.compile(r"\.(?![^\[]*\])")
+"""A point outside brackets."""
+
+
+def file_of(reference: str) -> str:
+    """Return the file that a reference names."""
+    return re.split("[#@]", reference)[0]
+
+
+def files_of(reference: str) -> list[str]:
+    """Return every file that must be there to read a reference."""
+    return reference.split("@") if "@" in reference else [file_of(reference)]
+
+
+def read_figure(folder: Path, reference: str) -> Figure | None:
+    """Return the figure that `reference` names below `folder`; None where nothing was measured (null).
+
+    Raises:
+        InputError: a file cannot be read, or has no such figure.
+    """
+    if "@" in reference:
+        own, other = (_curve(folder, name) for name in reference.split("@"))
+        return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
+    name, _, pointer = reference.partition("#")
+    found = read_evidence(folder, name)
+    for step in STEPS.split(pointer):
+        found = _follow(found, step, folder / name, pointer)
+    return _figure(found, folder / name, pointer)
+
+
+def read_evidence(evidence: Path, name: str) -> Any:
+    """Return what a JSON file of evidence holds. Raises InputError where it cannot be read."""
+    try:
+        return json.loads((evidence / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problem = f"no evidence can be read ({error}); run its claim again"
+        raise InputError.at(evidence / name, None, problem) from None
+
+
+def loss_at(curve: Sequence[Mapping[str, float]], seconds: float) -> float:
+    """Return the loss of a curve at `seconds`, on the line between the two points around it.
+
+    A point of a curve has "seconds", which rise, and "loss".
+    """
+    before = after = curve[0]
+    for point in curve:
+        before, after = after, point
+        if point["seconds"] >= seconds:
+            break
+    width = after["seconds"] - before["seconds"]
+    share = (seconds - before["seconds"]) / width if width else 1.0
+    return before["loss"] + min(1.0, share) * (after["loss"] - before["loss"])
+
+
+def _curve(folder: Path, name: str) -> list[dict[str, float]]:
+    try:
+        curve: list[dict[str, float]] = read_evidence(folder, name)["validation_curve"]
+    except (KeyError, TypeError):
+        raise InputError.at(folder / name, None, "no record of pretraining: it has no curve") from None
+    return curve
+
+
+def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
+    match = STEP.fullmatch(step)
+    lost = InputError.at(path, None, f"nothing is at {step!r} of {pointer!r}; run its claim again")
+    if match is None:
+        raise lost
+    key, chosen = match.groups()
+    if key:
+        if not isinstance(found, dict) or key not in found:
+            raise lost
+        found = found[key]
+    if chosen is None:
+        return found
+    wanted = dict(part.split("=", 1) for part in chosen.split(";"))
+    if not isinstance(found, list):
+        raise lost
+    fitting = [each for each in found if all(str(each.get(name)) == wanted[name] for name in wanted)]
+    if len(fitting) != 1:
+        raise lost
+    return fitting[0]
+
+
+def _figure(found: Any, path: Path, pointer: str) -> Figure | None:
+    if found is None:
+        return None
+    if isinstance(found, dict) and {"low", "high"} <= found.keys():
+        mean = found["value"] if "value" in found else found["mean"]
+        return Figure(value=float(mean), low=float(found["low"]), high=float(found["high"]))
+    if isinstance(found, list) and found and all(isinstance(each, int | float) for each in found):
+        return Figure.mean(found)
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return Figure.plain(found)
+    raise InputError.at(path, None, f"{pointer!r} leads to no figure; run its claim again")

@@ -1,0 +1,115 @@
+"""The rules that judge claims: pure functions of figures, each of which gives "yes", "no" or "unclear".
+
+A figure is a mean with its 95 % interval, perhaps with the samples that it is the mean of. Two figures with
+as many samples are of the same texts, and are compared by the bootstrap of their paired differences. Two
+with intervals alone are compared by these, end against end, which is stricter. Two plain numbers are compared
+as they are. "yes" and "no" are only said where the whole interval lies on one side; between, it is unclear.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mixbench.leaderboard.statistics import bootstrap, make_stratum, percentile_interval
+
+Answer = Literal["yes", "no", "unclear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A number, its 95 % interval (its own value where it has none), and its samples where they are known."""
+
+    value: float
+    low: float
+    high: float
+    samples: Sequence[float] = ()
+
+    @classmethod
+    def plain(cls, value: float) -> "Figure":
+        """Return a number without an interval."""
+        return cls(value=value, low=value, high=value)
+
+    @classmethod
+    def mean(cls, samples: Sequence[float]) -> "Figure":
+        """Return the mean of `samples`, with the percentile interval of its bootstrap."""
+        stratum = make_stratum(np.asarray([samples], float))
+        low, high = percentile_interval(bootstrap([stratum], np.random.default_rng(0)))
+        return cls(value=float(stratum.means[0]), low=float(low[0]), high=float(high[0]), samples=samples)
+
+    def times(self, factor: float) -> "Figure":
+        """Return the figure in another unit; `factor` is above 0."""
+        samples = [sample * factor for sample in self.samples]
+        return Figure(
+            value=self.value * factor, low=self.low * factor, high=self.high * factor, samples=samples
+        )
+
+
+def difference(a: Figure, b: Figure) -> Figure:
+    """Return a - b, with the interval that what is known of them allows."""
+    if a.samples and len(a.samples) == len(b.samples):
+        return Figure.mean([one - other for one, other in zip(a.samples, b.samples, strict=True)])
+    return Figure(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low)
+
+
+def lower(a: Figure, b: Figure, margin: float = 0.0) -> Answer:
+    """Whether a is below b by more than `margin`."""
+    found = difference(a, b)
+    return _answer(found.high < -margin, found.low >= -margin)
+
+
+def higher(a: Figure, b: Figure, margin: float = 0.0) -> Answer:
+    """Whether a is above b by more than `margin`."""
+    return lower(b, a, margin)
+
+
+def similar(a: Figure, b: Figure, margin: float) -> Answer:
+    """Whether a and b differ by less than `margin`."""
+    found = difference(a, b)
+    return _answer(-margin < found.low and found.high < margin, found.low >= margin or found.high <= -margin)
+
+
+def below(a: Figure, limit: float) -> Answer:
+    """Whether a is below `limit`."""
+    return _answer(a.high < limit, a.low >= limit)
+
+
+def above(a: Figure, limit: float) -> Answer:
+    """Whether a is above `limit`."""
+    return _answer(a.low > limit, a.high <= limit)
+
+
+def times_as_much(a: Figure, b: Figure, limit: float) -> Answer:
+    """Whether a is at least `limit` times b, where both are above 0."""
+    return _answer(a.low >= limit * b.high, a.high < limit * b.low)
+
+
+def verdict(answers: Sequence[Answer], *, whole: bool = True) -> str:
+    """Return what answers to all comparisons of a claim come to.
+
+    All "yes" is "holds", some is "holds in part", none is "fails", or "undecided" where one is unclear. A
+    claim that is not tested as a `whole` holds in part at most.
+    """
+    if all(answer == "yes" for answer in answers):
+        return "holds" if whole else "holds in part"
+    if "yes" in answers:
+        return "holds in part"
+    return "undecided" if "unclear" in answers else "fails"
+
+
+def _answer(yes: bool, no: bool) -> Answer:
+    return "yes" if yes else "no" if no else "unclear"
+
+
+PAIRED: dict[str, Callable[[Figure, Figure, float], Answer]] = {
+    "lower": lower,
+    "higher": higher,
+    "similar": similar,
+    "times": times_as_much,
+}
+"""Rules of two figures and a number: the margin, or for "times" the factor."""
+SINGLE: dict[str, Callable[[Figure, float], Answer]] = {"below": below, "above": above}
+"""Rules of one figure and a limit."""
+SHOWN = "shown"
+"""What a comparison has in place of a rule where its figure stands beside the others and is not judged."""

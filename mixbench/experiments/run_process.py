@@ -1,0 +1,101 @@
+"""The commands of one run as child processes, one after another, with a log and what they print."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from mixbench.experiments.run_record import record_path
+
+GRACE = 10.0
+"""Seconds that a process has to end in when asked to, before it is killed."""
+TAIL = 200
+"""Characters of a log's last line that a report quotes."""
+
+
+class Printing(Protocol):
+    """What is known of a run here: its name, and the file that is kept of what it prints."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def printed(self) -> str | None: ...
+
+
+class RunProcess:
+    """The commands of a run, of which the first is started at once in the folder `work`.
+
+    Attributes:
+        seconds: of each command that has ended.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        run: Printing,
+        commands: Sequence[Sequence[str]],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.run, self.work, self.waiting = run, work, list(commands)
+        self.environment = {**os.environ, **environment}
+        self.log = record_path(work, run.name).with_suffix(".log")
+        self.output = self.log.with_suffix(".out")
+        self.seconds: list[float] = []
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)
+        self.output.unlink(missing_ok=True)
+        self.began, self.process = self._next()
+
+    def step(self) -> int | None:
+        """Return the status of the run if it has ended; start its next command if one of them has."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        self.seconds.append(round(monotonic() - self.began, 1))
+        if status or not self.waiting:
+            return status
+        self.began, self.process = self._next()
+        return None
+
+    def keep_printed(self) -> None:
+        """Put what was printed in its place, where the run names one."""
+        if self.run.printed is not None:
+            place = self.work / self.run.printed
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.output.replace(place)
+
+    def tail(self) -> str:
+        """Return the last line of the log, and at most the end of it."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["the log is empty"]
+        return lines[-1][-TAIL:]
+
+    def stop(self) -> None:
+        """End the process, and what it has started itself."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                return
+            try:
+                self.process.wait(GRACE)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+    def _next(self) -> "tuple[float, subprocess.Popen[bytes]]":
+        command = [sys.executable, "-m", "mixbench", *self.waiting.pop(0)]
+        with self.log.open("ab") as log, self.output.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                start_new_session=True,
+            )
+        return monotonic(), process
