@@ -32,7 +32,7 @@ from mixbench.cli.looking import (
 from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
 from mixbench.cli.probing import probe_command, retention_command
-from mixbench.cli.reproducing import reproduce_command
+from mixbench.cli.reproducing import reproduce_command, run_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import InputError, MixbenchError
@@ -51,6 +51,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "probe": probe_command,
     "retention": retention_command,
     "reproduce": reproduce_command,
+    "run": run_command,
     "train-tokenizer": train_tokenizer_command,
     "export": export_command,
 }

@@ -1,4 +1,4 @@
-"""`mixbench reproduce`: the paper's claims, run and judged."""
+"""Verbs that run other verbs: the paper's claims, and any file of runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -85,6 +85,41 @@ def reproduce_command(
         return
     ran = reproduce(claims or [], options)
     typer.echo(options.page_folder / "README.md")
+    if ran.failed:
+        typer.echo(f"mixbench: {len(ran.failed)} runs failed: {', '.join(ran.failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def run_command(
+    file: Annotated[Path, typer.Argument(help="TOML file of runs, as leaderboards/ablations/recipes.toml.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Runs by name. [all]")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the runs and their state; run nothing.")] = False,
+    value: Annotated[
+        list[str] | None, typer.Option(help="NAME=TEXT for {NAME} in commands; repeatable.")
+    ] = None,
+    slots: Annotated[int, typer.Option(min=1, help="Runs at once; a run may take several slots.")] = 1,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Start nothing whose estimate no longer fits into these.")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Folder of what the runs write, and of their logs.")] = Path(
+        "build/runs"
+    ),
+    device: Device = "cpu",
+) -> None:
+    """Run what is missing of a file of runs, in the order of their needs.
+
+    A call that was cut short is resumed by the next. The runs' logs are in runs/ below --work.
+    """
+    from mixbench.experiments.recipes import read_values, recipes_table, run_recipes
+    from mixbench.experiments.reporting import print_table
+
+    given = read_values(value or [])
+    if show:
+        print_table(recipes_table(file, names or [], given, work))
+        return
+    ran = run_recipes(file, names or [], given, work, device=device, slots=slots, max_minutes=max_minutes)
+    for name in (*ran.kept, *ran.done):
+        typer.echo(name)
     if ran.failed:
         typer.echo(f"mixbench: {len(ran.failed)} runs failed: {', '.join(ran.failed)}", err=True)
         raise typer.Exit(1)

@@ -4,22 +4,21 @@ Words in {braces} are first looked up in the values of the scale; what is not th
 to the runner. Unknown keys are refused.
 """
 
-import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.claims.figures import files_of
 from mixbench.experiments.claims.rules import PAIRED, SHOWN, SINGLE
-from mixbench.experiments.run_list import PLACEHOLDER, Run, with_needs
+from mixbench.experiments.run_list import Run, with_needs
+from mixbench.experiments.run_table import filled, made, run_stated
 
 FOLDER = Path(__file__).parent
 SCALES = ("full", "smoke")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,7 @@ def read_claims(scale: str = "full", folder: Path = FOLDER) -> ClaimTable:
     runs: list[Run] = []
     for path in sorted(folder.glob("[0-9]*.toml")):
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
-        runs += [_run(path, name, body, values) for name, body in stated.pop("runs", {}).items()]
+        runs += [run_stated(path, name, body, values) for name, body in stated.pop("runs", {}).items()]
         for body in stated.pop("claims", ()):
             claim = _claim(path, body, values)
             if claim.id in claims:
@@ -158,36 +157,7 @@ def read_claims(scale: str = "full", folder: Path = FOLDER) -> ClaimTable:
 
 def _claim(path: Path, body: dict[str, Any], values: Mapping[str, str]) -> Claim:
     compared = [
-        _made(path, Comparison, {key: _filled(value, values) for key, value in each.items()})
+        made(path, Comparison, {key: filled(value, values) for key, value in each.items()})
         for each in body.pop("comparisons", ())
     ]
-    return _made(path, Claim, {**body, "comparisons": compared})
-
-
-def _run(path: Path, name: str, body: Mapping[str, Any], values: Mapping[str, str]) -> Run:
-    commands = [tuple(_words(command, values)) for command in body.get("commands", ())]
-    return _made(path, Run, {"proof": (), **body, "name": name, "commands": commands})
-
-
-def _words(command: str, values: Mapping[str, str]) -> list[str]:
-    """Return the words of a command, the values of the scale put in, which may be several words or none."""
-    return shlex.split(_filled(command, values))
-
-
-def _filled(stated: Any, values: Mapping[str, str]) -> Any:
-    """Return a text, or each of a list, with the values of the scale put in; a number as it is."""
-    if isinstance(stated, list):
-        return [_filled(each, values) for each in stated]
-    if not isinstance(stated, str):
-        return stated
-    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), stated)
-
-
-def _made(path: Path, kind: type[Made], body: Mapping[str, Any]) -> Made:
-    unknown = body.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]  # dataclasses
-    if unknown:
-        raise InputError.at(path, None, f"unknown keys {sorted(unknown)!r} of a {kind.__name__.lower()}")
-    try:
-        return kind(**body)
-    except TypeError as error:
-        raise InputError.at(path, None, f"a {kind.__name__.lower()} that is not whole ({error})") from None
+    return made(path, Claim, {**body, "comparisons": compared})
