@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -15,6 +17,22 @@ GRACE = 10.0
 """Seconds that a process has to end in when asked to, before it is killed."""
 TAIL = 200
 """Characters of a log's last line that a report quotes."""
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off an interrupt until the block ends: a process that starts in it is known to who must end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen:
+        raise KeyboardInterrupt
 
 
 class Printing(Protocol):
@@ -59,7 +77,8 @@ class RunProcess:
         self.seconds.append(round(monotonic() - self.began, 1))
         if status or not self.waiting:
             return status
-        self.began, self.process = self._next()
+        with uninterrupted():
+            self.began, self.process = self._next()
         return None
 
     def keep_printed(self) -> None:

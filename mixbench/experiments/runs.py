@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from mixbench.experiments.run_list import Run, fill, in_order, missing_of
-from mixbench.experiments.run_process import RunProcess
+from mixbench.experiments.run_process import RunProcess, uninterrupted
 from mixbench.experiments.run_record import record_of, record_path
 
 POLL = 0.05
@@ -120,10 +120,9 @@ class _Crew:
                 # A run of many slots is not overtaken for ever by small ones behind it.
                 blocked = blocked or self._needs_met(run)
             else:
-                self.going[run.name] = (
-                    run,
-                    RunProcess(self.work, run, self.commands[run.name], self.environment),
-                )
+                with uninterrupted():
+                    process = RunProcess(self.work, run, self.commands[run.name], self.environment)
+                    self.going[run.name] = (run, process)
                 self.say(f"{run.name}: started, about {run.minutes:g} min")
         return still
 
