@@ -115,7 +115,7 @@ EVIDENCE = {
     "samples": [1.0, 3.0],
     "word": "x",
     "rows": [
-        {"n": 32, "kind": "a.b", "exact": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        {"n": 32, "kind": "a.b", "exact": {"mean": 0.5, "low": 0.4, "high": 0.6}},
         {"n": 64, "kind": "a.b", "exact": {"mean": 0.3, "low": 0.2, "high": 0.4}},
     ],
 }

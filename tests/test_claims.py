@@ -182,7 +182,7 @@ def test_rules_and_scales_are_named_or_refused(tmp_path: Path) -> None:
         ('{"rows": [{"n": 32, "x": 1}]}', "holds"),
         ('{"rows": [{"n": 32, "x": 3}]}', "fails"),
         ('{"rows": [{"n": 32, "x": null}]}', "not measured"),
-        ('{"rows": [{"n": 32, "x": {"value": 2, "low": 1, "high": 3}}]}', "undecided"),
+        ('{"rows": [{"n": 32, "x": {"mean": 2, "low": 1, "high": 3}}]}', "undecided"),
     ],
 )
 def test_a_claim_is_judged_by_its_evidence(tmp_path: Path, evidence: str | None, verdict: str) -> None:

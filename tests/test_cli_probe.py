@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from command import Ended, Run, refused
 
-from mixbench.experiments.probe_report import estimate
+from mixbench.experiments.estimates import estimate
 
 SMALL = ("--set", "width=16", "--set", "depth=2", "--set", "context=16")
 QUICK = ("--steps", "5", "--texts", "2", "--length", "6")

@@ -90,7 +90,7 @@ def test_queries_of_one_document_are_drawn_together() -> None:
     clusters = torch.tensor([0] * 10 + [1] * 10).numpy()
     apart = estimates({"top1": known}, torch.arange(20).numpy())["top1"]
     together = estimates({"top1": known}, clusters)["top1"]
-    assert apart.value == together.value == 0.5
+    assert apart.mean == together.mean == 0.5
     assert 0.2 < apart.low < apart.high < 0.8
     assert (together.low, together.high) == (0.0, 1.0)
     assert apart.shown(1) == "0.5 (0.3 to 0.7)"
@@ -116,7 +116,7 @@ def test_pools_of_bm25_are_written_with_their_intervals_and_provenance(run: Run)
     assert "bm25 on words: top-1 accuracy" in ended.out
     assert "40 queries, 40 documents, 0 queries left out" in ended.out
     told = json.loads(Path("p.json").read_text())
-    one = {"value": 1.0, "low": 1.0, "high": 1.0}
+    one = {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert told["pools"] == [{"n": n, "exact": one, "drawn": one, "by_seed": [1.0, 1.0]} for n in (8, 41)]
     assert told["all_documents"] == {"top1": one, "mrr_at_10": one, "ndcg_at_10": one}
     assert told["provenance"]["command"].startswith("mixbench pools -m bm25 --pairs words.jsonl --pool 8")
@@ -129,7 +129,7 @@ def test_pools_of_a_task_agree_with_eval(run: Run) -> None:
     (result,), told = json.loads(evaluated.out), json.loads(ended.out)
     assert (told["model"], told["revision"]) == (result["model"], result["revision"])
     assert (told["data"], told["data_sha256"]) == ("zoo/tiny", result["data_sha256"])
-    assert told["all_documents"]["ndcg_at_10"]["value"] == result["scores"]["ndcg_at_10"]
+    assert told["all_documents"]["ndcg_at_10"]["mean"] == result["scores"]["ndcg_at_10"]
     assert [row["n"] for row in told["pools"]] == [4]  # all documents, where the paper's sizes are too large
 
 
@@ -172,7 +172,7 @@ def test_match_trains_and_scores_each_matcher_on_documents_of_its_own(run: Run) 
     assert "mixer m=4: epoch 2, train" in ended.err
     for row in told["rows"]:
         for estimate in (*row["sets"].values(), *row["reranked"].values()):
-            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+            assert estimate["low"] <= estimate["mean"] <= estimate["high"]
 
 
 @pytest.mark.usefixtures("run")
@@ -214,7 +214,7 @@ def test_the_untrained_matchers_read_what_the_encoder_says() -> None:
     cosine, l2 = report.rows
     assert cosine.sets["top1"] == l2.sets["top1"]
     assert cosine.reranked == l2.reranked
-    assert cosine.sets["top1"].value > 0.8
+    assert cosine.sets["top1"].mean > 0.8
 
 
 # What cannot be

@@ -1,5 +1,6 @@
 """`mixbench run`: files of runs, read, listed, run and resumed; and the committed file of them."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from mixbench.experiments.run_list import fill, in_order
 RECIPES = Path(__file__).parent.parent / "leaderboards" / "ablations" / "recipes.toml"
 FILE = """
 [values]
-listed = "list {kind}"
 kind = "nothing"
+listed = "list {kind}"
 
 [runs.second]
 commands = ["{listed}"]
@@ -50,6 +51,14 @@ def test_a_file_is_run_in_the_order_of_needs_and_the_next_call_finds_it_done(run
     assert run("run", "runs.toml", *GIVEN).out.split() == ["first", "second"]
     assert Path("made/first.txt").stat().st_mtime_ns == before
     assert run("run", "runs.toml", "--list", *GIVEN).out.count("done") == 2
+
+
+def test_a_record_has_what_the_file_has_and_not_where_the_data_is(run: Run, runs: Path) -> None:
+    Path("runs.toml").write_text("[runs.a]\ncommands = ['list tasks --tasks-dir {it}']\nprinted = 'a.txt'\n")
+    assert run("run", "runs.toml", "--value", "it=tasks", "--work", "made").status == 0
+    assert json.loads(Path("made/runs/a.json").read_text())["commands"] == [
+        ["list", "tasks", "--tasks-dir", "{it}"]
+    ]
 
 
 def test_one_run_brings_what_it_needs_and_no_more(run: Run, runs: Path) -> None:
@@ -89,7 +98,7 @@ def test_a_value_has_a_name(run: Run, runs: Path) -> None:
 def test_each_committed_run_is_understood_by_its_verb() -> None:
     values = {"work": "w", "device": "cpu", "pairs": "p", "books": "b.txt"}
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for made in in_order(read_recipes(RECIPES, {})[0]):
+    for made in in_order(read_recipes(RECIPES, {})):
         for verb, *words in fill(made, values):
             verbs[verb].make_context(verb, list(words))
     assert len(tomllib.loads(RECIPES.read_text())["runs"]) > 40

@@ -16,6 +16,8 @@ PairFile = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=2, help="Pairs of the file taken, at random. [all]")]
 OutputFile = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Texts encoded at once.")]
+MaxLength = Annotated[int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the hub.")]
 
 
@@ -35,10 +37,8 @@ def pools_command(
     data_dir: DataDir = None,
     tasks_dir: TasksDir = None,
     device: Device = "cpu",
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
-    max_length: Annotated[
-        int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
-    ] = None,
+    batch_size: BatchSize = 32,
+    max_length: MaxLength = None,
     seed: Annotated[int, typer.Option(min=0, help="Of untrained weights, and of the pairs taken.")] = 0,
     offline: Offline = False,
     output: OutputFile = None,
@@ -86,10 +86,8 @@ def match_command(
     data_dir: DataDir = None,
     tasks_dir: TasksDir = None,
     device: Device = "cpu",
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
-    max_length: Annotated[
-        int | None, typer.Option(min=1, help="Tokens read of a text. [the model's own]")
-    ] = None,
+    batch_size: BatchSize = 32,
+    max_length: MaxLength = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Of untrained weights, pairs taken, split, matchers and sets.")
     ] = 0,

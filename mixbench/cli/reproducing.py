@@ -1,11 +1,14 @@
 """Verbs that run other verbs: the paper's claims, and any file of runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixbench.cli.options import Device
+
+if TYPE_CHECKING:
+    from mixbench.experiments.runs import Ran
 
 
 def reproduce_command(
@@ -85,9 +88,7 @@ def reproduce_command(
         return
     ran = reproduce(claims or [], options)
     typer.echo(options.page_folder / "README.md")
-    if ran.failed:
-        typer.echo(f"mixbench: {len(ran.failed)} runs failed: {', '.join(ran.failed)}", err=True)
-        raise typer.Exit(1)
+    _end(ran)
 
 
 def run_command(
@@ -120,6 +121,11 @@ def run_command(
     ran = run_recipes(file, names or [], given, work, device=device, slots=slots, max_minutes=max_minutes)
     for name in (*ran.kept, *ran.done):
         typer.echo(name)
+    _end(ran)
+
+
+def _end(ran: "Ran") -> None:
+    """End with status 1 and a line of what failed, where anything did."""
     if ran.failed:
         typer.echo(f"mixbench: {len(ran.failed)} runs failed: {', '.join(ran.failed)}", err=True)
         raise typer.Exit(1)

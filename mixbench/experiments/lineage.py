@@ -3,10 +3,14 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from mixbench.training.record import Origin
 
 
 def read_training_sources(folder: Path) -> tuple[str, ...] | None:
@@ -26,6 +30,18 @@ def read_commands(folder: Path) -> tuple[str, ...]:
     """Return the commands that made a model folder by its own record, the oldest first."""
     stated = _stated(folder) or {}
     return (*stated.get("earlier_commands", ()), *filter(None, [stated.get("command")]))
+
+
+def started_from(origin: "Origin", folder: Path) -> "Origin":
+    """Return `origin` with what it owes to the model in `folder`: hash, commands and training sources."""
+    from mixbench.models.load import model_sha256
+
+    return replace(
+        origin,
+        base_sha256=model_sha256(folder),
+        earlier_commands=read_commands(folder),
+        inherited=read_training_sources(folder) or (),
+    )
 
 
 def _stated(folder: Path) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixbench.data.texts import text_source
 from mixbench.errors import InputError
-from mixbench.experiments.lineage import command_line, read_commands, read_training_sources
+from mixbench.experiments.lineage import command_line, started_from
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.shaping import changed_name, read_changes
 from mixbench.models import PRESETS
@@ -41,7 +41,7 @@ def run_pretraining(
     changes = read_changes(base, settings)
     from mixbench.models import build_model
     from mixbench.models.language_model import LanguageModel
-    from mixbench.models.load import load_model, model_folder, model_sha256, place
+    from mixbench.models.load import load_model, model_folder, place
     from mixbench.training.language_record import TextRead
     from mixbench.training.pretrain import pretrain
     from mixbench.training.record import Origin
@@ -55,13 +55,7 @@ def run_pretraining(
         language = LanguageModel(model := place(built, device))
     else:
         folder = model_folder(base)
-        origin = Origin(
-            base=Path(base).name,
-            base_sha256=model_sha256(folder),
-            command=command,
-            earlier_commands=read_commands(folder),
-            inherited=read_training_sources(folder) or (),
-        )
+        origin = started_from(Origin(base=Path(base).name, command=command), folder)
         language = LanguageModel(model := load_model(base, device=device))
         language.load_head(folder)
     with progress_bar("tokenising") as advance:

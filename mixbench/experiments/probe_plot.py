@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from mixbench.experiments.probe_report import Estimate, ProbeRow
+from mixbench.experiments.estimates import Estimate
+from mixbench.experiments.probe_report import ProbeRow
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 320, 48, 36, 24, 44
 LINE = 18

@@ -15,7 +15,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from mixbench.leaderboard.statistics import bootstrap, make_stratum, percentile_interval
+from mixbench.experiments.estimates import Estimate, estimate
 
 if TYPE_CHECKING:
     from mixbench.probes.inversion import TextInversion
@@ -64,15 +64,6 @@ class ProbeRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over texts, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProbeRow:
     """A model at a layer, over texts and seeds."""
 
@@ -88,18 +79,6 @@ class ProbeRow:
     top5: Estimate
     loss_ratio: float
     """Final loss over the loss of the noise, the mean."""
-
-
-def estimate(figures_ST: Sequence[Sequence[float]]) -> Estimate:
-    """Return the estimate of figures, a row for each seed and a column for each text."""
-    texts_1T = np.asarray(figures_ST, float).mean(axis=0, keepdims=True)
-    low, high = percentile_interval(bootstrap([make_stratum(texts_1T)], np.random.default_rng(0)))
-    return Estimate(mean=float(texts_1T.mean()), low=float(low[0]), high=float(high[0]))
-
-
-def shown(figure: Estimate) -> str:
-    """Return a figure as tables have it: the mean, and its interval in brackets."""
-    return f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 def probe_rows(records: Sequence[ProbeRecord]) -> list[ProbeRow]:
@@ -145,7 +124,7 @@ def probe_table(rows: Sequence[ProbeRow], form: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
-        shares = (shown(each) for each in (row.ham, row.top1, row.top5))
+        shares = (each.shown() for each in (row.ham, row.top1, row.top5))
         place = (f"{row.embedding_deviation:.4g}", str(row.layer), str(row.tokens))
         table.add_row(Text(row.model), *place, *shares, f"{row.loss_ratio:.2g}")
     return table

@@ -1,16 +1,18 @@
 """`mixbench run`: a file of runs, of which those that are missing are run.
 
     [values]                       optional: what names in braces stand for, which may be several words
-    batches = "--batch-size 1024 --temperature 0.05"
+    batches = "--batch-size 1024"
+    arm = "{batches} --max-steps 400"       a value may use those before it
 
     [runs.small-s1]                all but commands may be left out, see `run_list.Run`
-    commands = ["train-retriever small {batches} --pairs {pairs} --seed 1 -o {work}/small-s1"]
+    commands = ["train-retriever small {arm} --pairs {pairs} --seed 1 -o {work}/small-s1"]
     proof = ["small-s1/mixbench.json"]
     needs = ["teacher"]
     slots = 2
 
 Runs follow each other by `needs` and share `--slots`. {work} and {device} are options of the verb, and its
-`--value NAME=TEXT` gives all other names, in place of the file's too.
+`--value NAME=TEXT` gives all other names. One that the file has takes its place; one that it has not, as
+{pairs} above, stays out of the records, so that they are the same wherever the data is.
 """
 
 import tomllib
@@ -22,14 +24,12 @@ from rich.table import Table
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.progress import say
 from mixbench.experiments.run_list import Run, missing_of, with_needs
-from mixbench.experiments.run_table import run_stated
+from mixbench.experiments.run_table import filled, run_stated
 from mixbench.experiments.runs import Ran, run_missing
 
 
-def read_recipes(path: Path, given: Mapping[str, str]) -> tuple[list[Run], dict[str, str]]:
-    """Return the runs of a file and its values, those `given` in place of its own.
-
-    A value may hold names in braces too, which the runner looks up.
+def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
+    """Return the runs of a file, with those of its values that are `given` in place of its own.
 
     Raises:
         InputError: it cannot be read, or states what it should not; the error names the file.
@@ -44,8 +44,10 @@ def read_recipes(path: Path, given: Mapping[str, str]) -> tuple[list[Run], dict[
         raise InputError.at(path, None, f"{problem}; give tables [runs.NAME], and [values] where wanted")
     if bad := [name for name, text in values.items() if not isinstance(text, str)]:
         raise InputError.at(path, None, f"value {bad[0]!r} must be a text")
-    values |= given
-    return [run_stated(path, name, body, values) for name, body in runs.items()], values
+    known: dict[str, str] = {}
+    for name, text in values.items():
+        known[name] = given.get(name, filled(text, known))
+    return [run_stated(path, name, body, known) for name, body in runs.items()]
 
 
 def read_values(arguments: Sequence[str]) -> dict[str, str]:
@@ -73,8 +75,7 @@ def run_recipes(
         UnknownName: there is no such run.
         InputError: as `read_recipes`, or a name in braces has no value.
     """
-    runs, values = read_recipes(path, given)
-    values |= {"device": device}
+    runs, values = read_recipes(path, given), {**given, "device": device}
     return run_missing(
         _chosen(runs, names), work, slots=slots, values=values, max_minutes=max_minutes, say=say
     )
@@ -82,7 +83,7 @@ def run_recipes(
 
 def recipes_table(path: Path, names: Sequence[str], given: Mapping[str, str], work: Path) -> Table:
     """Return a table of the runs: what they need, estimated minutes, slots, and whether they are done."""
-    runs = _chosen(read_recipes(path, given)[0], names)
+    runs = _chosen(read_recipes(path, given), names)
     missing = missing_of(runs, work)
     table = Table(title=f"Runs of {path.name}", title_justify="left")
     for heading in ("run", "needs", "state"):

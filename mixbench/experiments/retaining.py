@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mixbench.errors import InputError
+from mixbench.experiments.estimates import Estimate, estimate
 from mixbench.experiments.lineage import command_line
-from mixbench.experiments.probe_report import Estimate, estimate, shown
 from mixbench.experiments.probe_subjects import (
     Subject,
     SubjectOptions,
@@ -127,7 +127,7 @@ def retention_table(report: RetentionReport) -> Table:
     for heading in ("cross-entropy, nats (95 %)", "accuracy (95 %)", "retained"):
         table.add_column(heading, justify="right")
     for row in report.rows:
-        figures = (shown(row.cross_entropy), shown(row.accuracy), f"{row.retained:.3f}")
+        figures = (row.cross_entropy.shown(), row.accuracy.shown(), f"{row.retained:.3f}")
         table.add_row(Text(row.encoder), *figures)
     return table
 

@@ -14,7 +14,7 @@ from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
 from mixbench.errors import InputError, MissingData
 from mixbench.experiments import progress
-from mixbench.experiments.lineage import command_line, read_commands, read_training_sources
+from mixbench.experiments.lineage import command_line, started_from
 from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
 from mixbench.experiments.teaching import find_teacher
 from mixbench.models import PRESETS
@@ -108,7 +108,7 @@ def _open_base(
     """Return the model to start from, on its device, and where it comes from."""
     from mixbench.models import build_model
     from mixbench.models.build import reshape_mixer
-    from mixbench.models.load import load_model, model_folder, model_sha256, place
+    from mixbench.models.load import load_model, model_folder, place
     from mixbench.training.record import Origin
 
     command = command_line(sys.argv[1:])
@@ -127,19 +127,13 @@ def _open_base(
             model = reshape_mixer(model, changes, seed)
         except ValueError as error:
             raise InputError(f"--set on {base!r}: {error}") from error
-    return place(model, device), Origin(
-        base=changed_name(Path(base).name, changes),
-        base_sha256=model_sha256(folder),
-        command=command,
-        earlier_commands=read_commands(folder),
-        inherited=read_training_sources(folder) or (),
-        licence=licence,
-    )
+    origin = Origin(base=changed_name(Path(base).name, changes), command=command, licence=licence)
+    return place(model, device), started_from(origin, folder)
 
 
 def _start_as_static(model: "SentenceTransformer", origin: "Origin", static: str) -> "Origin":
     """Let `model` start as the static model of that name or folder; return its origin then."""
-    from mixbench.models.load import load_model, model_folder, model_sha256
+    from mixbench.models.load import load_model, model_folder
     from mixbench.models.static_start import start_as_static
 
     folder = model_folder(static)
@@ -147,13 +141,7 @@ def _start_as_static(model: "SentenceTransformer", origin: "Origin", static: str
         start_as_static(model, load_model(static))
     except ValueError as error:
         raise InputError(f"--static {static!r}: {error}") from error
-    return replace(
-        origin,
-        base=f"{origin.base} from {folder.name}",
-        base_sha256=model_sha256(folder),
-        earlier_commands=read_commands(folder),
-        inherited=read_training_sources(folder) or (),
-    )
+    return started_from(replace(origin, base=f"{origin.base} from {folder.name}"), folder)
 
 
 def read_sources(options: PairOptions, seed: int) -> tuple[list[PairSource], list[Pairs]]:

@@ -101,9 +101,8 @@ def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
 def _figure(found: Any, path: Path, pointer: str) -> Figure | None:
     if found is None:
         return None
-    if isinstance(found, dict) and {"low", "high"} <= found.keys():
-        mean = found["value"] if "value" in found else found["mean"]
-        return Figure(value=float(mean), low=float(found["low"]), high=float(found["high"]))
+    if isinstance(found, dict) and {"mean", "low", "high"} <= found.keys():
+        return Figure(value=float(found["mean"]), low=float(found["low"]), high=float(found["high"]))
     if isinstance(found, list) and found and all(isinstance(each, int | float) for each in found):
         return Figure.mean(found)
     if isinstance(found, int | float) and not isinstance(found, bool):

@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from mixbench.leaderboard.statistics import bootstrap, make_stratum, percentile_interval
+from mixbench.experiments.estimates import estimate
 
 Answer = Literal["yes", "no", "unclear"]
 
@@ -34,9 +32,8 @@ class Figure:
     @classmethod
     def mean(cls, samples: Sequence[float]) -> "Figure":
         """Return the mean of `samples`, with the percentile interval of its bootstrap."""
-        stratum = make_stratum(np.asarray([samples], float))
-        low, high = percentile_interval(bootstrap([stratum], np.random.default_rng(0)))
-        return cls(value=float(stratum.means[0]), low=float(low[0]), high=float(high[0]), samples=samples)
+        found = estimate([samples])
+        return cls(value=found.mean, low=found.low, high=found.high, samples=samples)
 
     def times(self, factor: float) -> "Figure":
         """Return the figure in another unit; `factor` is above 0."""
