@@ -8,7 +8,7 @@ from mixbench.data.frozen import read_frozen
 from mixbench.data.texts import TextSource, read_pieces, text_source
 from mixbench.errors import InputError
 from mixbench.experiments.shaping import changed_name, read_changes
-from mixbench.experiments.systems import EncoderOptions, open_system, weights_sha256
+from mixbench.experiments.systems import EncoderOptions, open_system
 from mixbench.models import PRESETS
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _open_preset(preset: str, options: SubjectOptions, seed: int) -> Subject:
     from mixbench.models.architecture import architecture_of
     from mixbench.models.load import place
     from mixbench.models.states import open_states
+    from mixbench.training.record import weights_sha256
 
     changes = read_changes(preset, options.settings)
     model, deviation = build_model(preset, seed=seed, changes=changes), options.embedding_deviation

@@ -16,7 +16,6 @@ rrf:A,B, minmax:A,B             a fusion of two or more of these
 sum:A=0.3,B=0.7, tuned:A,B      the weighted sum, weights given or learned on the task's dev split
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -173,14 +172,6 @@ def minilm_folder() -> Path:
     return weights.parent
 
 
-def weights_sha256(model: "SentenceTransformer") -> str:
-    """Return a SHA-256 over the weights of a model that has no files."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode() + value.cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _open_folder(
     folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
 ) -> Retriever:
@@ -203,6 +194,7 @@ def _open_untrained(preset: str, options: EncoderOptions) -> Retriever:
     from mixbench.models.architecture import architecture_of, control_of
     from mixbench.models.load import place
     from mixbench.models.weights import cast_weights
+    from mixbench.training.record import weights_sha256
 
     if options.load_in_4bit:
         raise InputError(f"preset {preset!r} is not held in 4 bits; leave out --load-in-4bit")
