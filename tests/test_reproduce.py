@@ -193,7 +193,7 @@ def test_names_portions_and_data_that_are_not_there_are_one_line(run: Run) -> No
     refused(
         run("reproduce", "T5", "--portion", 5), "no run of these claims is in portion 5; there are [0, 1, 2]"
     )
-    refused(run("reproduce", "T5"), "--text: nothing is given, and runs of these claims read it")
+    refused(run("reproduce", "T5"), "--text: nothing is given, which these claims need; give --text PATH")
     refused(run("reproduce", "T5", "--text", "absent.txt"), "--text: 'absent.txt' is not there")
     refused(run("reproduce", "Q3"), "--pairs-dir: nothing is given")
     assert list(Path().iterdir()) == []

@@ -37,7 +37,9 @@ def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError.at(path, None, f"no file of runs can be read here ({error})") from None
+        raise InputError.at(
+            path, None, f"no file of runs can be read here ({error}); give one of TOML"
+        ) from None
     values, runs = stated.pop("values", {}), stated.pop("runs", {})
     if stated or not runs:
         problem = f"unknown keys {sorted(stated)!r}" if stated else "no runs"

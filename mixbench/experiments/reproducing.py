@@ -148,6 +148,6 @@ def _places(options: ReproduceOptions, runs: Sequence[Run]) -> Mapping[str, str]
             continue
         if place is None or not place.exists():
             given = "nothing is given" if place is None else f"{str(place)!r} is not there"
-            raise InputError(f"{option}: {given}, and runs of these claims read it")
+            raise InputError(f"{option}: {given}, which these claims need; give {option} PATH")
         places[name] = str(place)
     return places

@@ -92,7 +92,10 @@ def fill(run: Run, values: Mapping[str, str]) -> list[list[str]]:
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
-            raise InputError(f"run {run.name!r}: nothing is given for {found[0]}; known: {', '.join(values)}")
+            raise InputError(
+                f"run {run.name!r}: nothing is given for {found[0]}; give it, as by"
+                f" --value {found[1]}=TEXT; known: {', '.join(values)}"
+            )
         return values[found[1]]
 
     return [[PLACEHOLDER.sub(value, word) for word in command] for command in run.commands]

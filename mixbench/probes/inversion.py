@@ -102,7 +102,7 @@ class Inversion:
         if not 1 <= layer <= self.encoder.layers:
             raise InputError(f"there is no layer {layer!r}: this model has 1 to {self.encoder.layers}")
         if tokens > self.encoder.context:
-            raise InputError(f"{tokens} tokens do not fit the context of {self.encoder.context}")
+            raise InputError(f"{tokens} tokens do not fit the context of {self.encoder.context}; take fewer")
         if not 0 <= hidden < tokens:
             raise InputError(f"of {tokens} tokens {hidden!r} cannot be hidden: give 0 to {tokens - 1}")
 
