@@ -6,42 +6,101 @@ import json
 import pytest
 from rich.console import Console
 
-from mixbench.errors import InputError
-from mixbench.experiments.bench import BenchReport, BenchRow, alternate, report_table
+from mixbench.errors import InputError, MixbenchError
+from mixbench.experiments.bench import Spread, TimedWork, take_turns
 from mixbench.experiments.bench_bm25 import QUERY_LENGTHS, bench_bm25, synthetic_texts
+from mixbench.experiments.bench_report import BenchReport, BenchRow
 
 
-def report(*medians: float) -> BenchReport:
-    rows = [BenchRow.of(f"system {i}", "plain", [value]) for i, value in enumerate(medians)]
-    return BenchReport(title="Race", settings={"k": 7}, rows=rows, notes=["all equal"], provenance={})
-
-
-def test_contenders_take_turns_and_the_warm_up_is_not_timed() -> None:
-    calls: list[tuple[str, int]] = []
-    seconds = alternate(
-        [lambda work: calls.append(("a", work)), lambda work: calls.append(("b", work))], [1, 2], warmup=1
+def report(*, unit: str | None = "documents", against: tuple[str, ...] = ("theirs",)) -> BenchReport:
+    ours = BenchRow(name="ours", settings="k1 0.9", seconds=[1.0, 2.0, 4.0], figures={"bytes": 1500})
+    theirs = BenchRow(name="theirs", settings="plain", seconds=[4.0, 1.0, 2.0], figures={"bytes": None})
+    return BenchReport(
+        title="Race",
+        unit=unit,
+        per_round=8,
+        settings={"k": 7},
+        rows=[ours, theirs],
+        against=against,
+        columns={"kB": "{bytes:,.0f}"},
+        notes=["all equal"],
+        provenance={"machine": "a machine"},
     )
-    assert calls == [("a", 1), ("b", 1), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+
+
+def shown(report: BenchReport) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.table())
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_contenders_take_turns_in_each_round() -> None:
+    calls: list[str] = []
+    told: list[str] = []
+    contenders = [TimedWork(name, "", lambda name=name: calls.append(name)) for name in "ab"]  # type: ignore[misc]
+    seconds = take_turns(contenders, 2, [], tell=told.append)
+    assert calls == ["a", "b", "a", "b"]
     assert [len(times) for times in seconds] == [2, 2]
     assert all(second >= 0 for times in seconds for second in times)
+    assert told[1] == f"round 1 of 2: b {seconds[1][0]:.2f} s"
 
 
-def test_a_row_holds_the_median_and_the_extremes() -> None:
-    row = BenchRow.of("ours", "k1 0.9", [3.0, 1.0, 2.0, 9.0])
-    assert (row.median, row.minimum, row.maximum) == (2.5, 1.0, 9.0)
+def test_one_that_fails_is_left_out_whole_and_the_first_ends_the_bench() -> None:
+    left = iter([1])
+    notes: list[str] = []
+
+    def once() -> None:
+        if next(left, None) is None:
+            raise RuntimeError("no memory\nleft")
+
+    failing = TimedWork("failing", "", once)
+    contenders = [TimedWork("fine", "", int), failing]
+    assert [len(times) for times in take_turns(contenders, 2, notes)] == [2]
+    assert notes == ["failing was left out: no memory left"]
+    with pytest.raises(MixbenchError, match="failing, which the others are compared with, cannot run: no"):
+        take_turns([failing], 1, notes)
 
 
-def test_the_ratio_is_the_peers_median_over_ours() -> None:
-    assert report(0.5, 100.0, 2.0).ratio == 200.0
-    assert report(0.5).ratio is None
+def test_a_round_tells_the_memory_that_it_held() -> None:
+    work = TimedWork("large", "", lambda: bytearray(2**26).count(1))
+    take_turns([work], 1, [])
+    assert work.memory_bytes >= 2**25
+    assert work.device_bytes is None
 
 
-def test_a_report_is_json_and_a_table() -> None:
-    assert json.loads(report(0.5, 100.0).to_json())["ratio"] == 200.0
-    console = Console(file=io.StringIO(), width=120)
-    console.print(report_table(report(0.5, 100.0)))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert all(words in shown for words in ("Race", "system 1", "100000.000", "200.0", "k 7", "all equal"))
+def test_a_spread_holds_the_median_and_the_extremes() -> None:
+    assert Spread.of([3.0, 1.0, 2.0, 9.0]) == Spread(median=2.5, minimum=1.0, maximum=9.0)
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    ours, theirs = json.loads(report(against=("ours", "theirs")).to_json())["rows"]
+    assert ours["documents_per_second"] == {
+        "median": 4.0, "minimum": 2.0, "maximum": 8.0, "rounds": [8.0, 4.0, 2.0]
+    }  # fmt: skip
+    # The median of the rounds' ratios, not the ratio of medians, which is 1.
+    assert ours["against"]["theirs"]["ratio"] == {
+        "median": 0.5, "minimum": 0.5, "maximum": 4.0, "rounds": [4.0, 0.5, 0.5]
+    }  # fmt: skip
+    assert ours["against"]["theirs"]["seconds_more"]["rounds"] == [-3.0, 1.0, 2.0]
+    assert theirs["against"]["theirs"]["ratio"]["rounds"] == [1.0, 1.0, 1.0]
+    assert report().ratio("theirs", "theirs") == 1.0
+
+
+def test_the_table_says_who_is_held_against_whom() -> None:
+    words = (
+        "Race",
+        "documents/s",
+        "times theirs",
+        "0.500 to 4.000",
+        "k 7",
+        "all equal",
+        "a machine",
+        "1,500",
+        "–",
+    )
+    assert [word for word in words if word not in shown(report())] == []
+    assert "seconds beyond theirs" in shown(report(unit=None))
+    assert "-3.000 to 2.000" in shown(report(unit=None))
 
 
 def test_synthetic_texts_depend_on_the_seed_alone() -> None:
@@ -58,7 +117,8 @@ def test_bench_bm25_compares_every_score_and_names_what_was_timed() -> None:
     assert measured.settings["documents"] == 300
     assert measured.settings["k"] == 10
     assert measured.settings["threads"] == 1
-    assert measured.ratio is not None
+    assert measured.against == [row.name for row in measured.rows[1:]]
+    assert all(len(row.seconds) == 4 for row in measured.rows)
     assert json.loads(measured.to_json())["provenance"]["command"] == "bench bm25"
 
 

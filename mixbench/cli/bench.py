@@ -16,9 +16,9 @@ def bench_bm25_command(
 ) -> None:
     """Query time of our BM25, top 100 included, beside rank-bm25's scores."""
     from mixbench.experiments.bench_bm25 import bench_bm25
-    from mixbench.experiments.reporting import print_bench
+    from mixbench.experiments.reporting import print_measured
 
-    print_bench(bench_bm25(documents=documents, queries=queries, seed=seed), as_json=as_json)
+    print_measured(bench_bm25(documents=documents, queries=queries, seed=seed), None, as_json=as_json)
 
 
 def bench_train_command(

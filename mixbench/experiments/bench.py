@@ -1,90 +1,112 @@
-"""Benches: programs that do the same work, timed in turn on the same inputs.
+"""Benches: contenders that do the same work, timed in turn, round by round.
 
-Taking turns input by input (A B A B) lets whatever else the machine does meanwhile slow all of them alike.
+Taking turns (A B C A B C ...) lets whatever else the machine does meanwhile slow all of them alike, so that
+one is compared with another within a round. Rounds of warm-up come first and are not part of any figure.
 """
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
-from rich.table import Table
+from mixbench.errors import MixbenchError
+from mixbench.evaluation.cost import Stopwatch, forget_peaks, peak_device_bytes, peak_memory_bytes
+from mixbench.experiments.progress import say
 
-Input = TypeVar("Input")
+CANNOT_RUN = (MixbenchError, RuntimeError, ValueError)
+"""What one raises that cannot do the work: torch's errors, out of memory too, are RuntimeErrors."""
+
+
+class Contender(Protocol):
+    """Who takes part in a bench: a name, and a round of work."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run_round(self) -> float:
+        """Do the work once, and return the seconds that it took."""
+        ...
+
+
+C = TypeVar("C", bound=Contender)
+
+
+class TimedWork:
+    """A contender whose round is one call of `work`.
+
+    Attributes:
+        settings: what it was told that others were not.
+        memory_bytes: the most main memory that a round held beyond what was held before it.
+        device_bytes: the same of an accelerator; None without one.
+    """
+
+    def __init__(self, name: str, settings: str, work: Callable[[], object]) -> None:
+        self.name = name
+        self.settings = settings
+        self.memory_bytes = 0
+        self.device_bytes: int | None = None
+        self._work = work
+
+    def run_round(self) -> float:
+        """Do the work once, wait for the accelerator too, and return the seconds."""
+        forget_peaks()
+        memory, device = peak_memory_bytes(), peak_device_bytes() or 0
+        watch = Stopwatch()
+        with watch:
+            self._work()
+        self.memory_bytes = max(self.memory_bytes, peak_memory_bytes() - memory)
+        if (most := peak_device_bytes()) is not None:
+            self.device_bytes = max(self.device_bytes or 0, most - device)
+        return watch.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchRow:
-    """The times of one contender, in seconds an input."""
+class Spread:
+    """The median of a figure over the rounds, and its extremes."""
 
-    name: str
-    settings: str
     median: float
     minimum: float
     maximum: float
 
     @classmethod
-    def of(cls, name: str, settings: str, seconds: Sequence[float]) -> "BenchRow":
-        """Summarise the times of the contender called `name`, one for each input."""
-        return cls(
-            name=name, settings=settings, median=median(seconds), minimum=min(seconds), maximum=max(seconds)
-        )
+    def of(cls, figures: Sequence[float]) -> "Spread":
+        """Summarise `figures`, one for each round."""
+        return cls(median=median(figures), minimum=min(figures), maximum=max(figures))
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchReport:
-    """What a bench measured: our row first, the peer that it is held against second, then any others."""
-
-    title: str
-    settings: Mapping[str, Any]
-    """What all contenders were given, and how they were timed."""
-    rows: Sequence[BenchRow]
-    notes: Sequence[str]
-    """What was checked, and who was left out."""
-    provenance: Mapping[str, Any]
-    """Code, versions, machine and day."""
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times faster we are than the peer, median by median; None without a peer."""
-        return self.rows[1].median / self.rows[0].median if len(self.rows) > 1 else None
-
-    def to_json(self) -> str:
-        """Return the whole report, the ratio included, as indented JSON."""
-        return json.dumps(asdict(self) | {"ratio": self.ratio}, indent=2) + "\n"
-
-
-def alternate(
-    contenders: Sequence[Callable[[Input], object]], inputs: Sequence[Input], *, warmup: int
+def take_turns(
+    contenders: list[C],
+    rounds: int,
+    notes: MutableSequence[str],
+    *,
+    called: str = "round",
+    tell: Callable[[str], None] = say,
 ) -> list[list[float]]:
-    """Return the seconds of each contender (outer list) on each of `inputs` (inner list).
+    """Return the seconds of each contender (outer list) in each round (inner list).
 
-    Contenders take turns on each input. First all of them work through `warmup` inputs, not timed.
+    One that cannot go on is taken out of `contenders`, and a note added. `tell` hears of each turn; a round
+    is `called` so. Raises MixbenchError for the first contender, with which the others are compared.
     """
-    for work in inputs[:warmup]:
-        for contender in contenders:
-            contender(work)
     seconds: list[list[float]] = [[] for _ in contenders]
-    for work in inputs:
-        for contender, times in zip(contenders, seconds, strict=True):
-            start = time.perf_counter()
-            contender(work)
-            times.append(time.perf_counter() - start)
+    for number in range(1, rounds + 1):
+        turn = 0
+        while turn < len(contenders):
+            name = contenders[turn].name
+            try:
+                seconds[turn].append(contenders[turn].run_round())
+            except CANNOT_RUN as error:
+                leave_out(name, error, notes, first=turn == 0)
+                del contenders[turn], seconds[turn]
+                continue
+            tell(f"{called} {number} of {rounds}: {name} {seconds[turn][-1]:.2f} s")
+            turn += 1
     return seconds
 
 
-def report_table(report: BenchReport) -> Table:
-    """Return `report` as a table: milliseconds an input, and how often our median fits into each."""
-    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
-    machine = report.provenance.get("machine", "")
-    table = Table(title=report.title, caption="\n".join([settings, *report.notes, machine]))
-    table.add_column("system")
-    table.add_column("settings")
-    for heading in ("median ms", "min ms", "max ms", "times ours"):
-        table.add_column(heading, justify="right")
-    for row in report.rows:
-        times = [f"{1000 * seconds:.3f}" for seconds in (row.median, row.minimum, row.maximum)]
-        table.add_row(row.name, row.settings, *times, f"{row.median / report.rows[0].median:.1f}")
-    return table
+def leave_out(name: str, error: Exception, notes: MutableSequence[str], *, first: bool) -> None:
+    """Note that `name` takes no part, and why. Raises MixbenchError for the `first`."""
+    reason = " ".join(str(error).split())[:200]
+    if first:
+        raise MixbenchError(f"{name}, which the others are compared with, cannot run: {reason}") from error
+    notes.append(f"{name} was left out: {reason}")
+    say(notes[-1])

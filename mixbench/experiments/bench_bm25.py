@@ -14,7 +14,8 @@ from rank_bm25 import BM25Okapi
 
 from mixbench.errors import InputError
 from mixbench.evaluation.provenance import describe_run
-from mixbench.experiments.bench import BenchReport, BenchRow, alternate
+from mixbench.experiments.bench import TimedWork, take_turns
+from mixbench.experiments.bench_report import BenchReport, BenchRow
 from mixbench.retrievers.bm25 import BM25
 
 MEAN_LENGTH = 145
@@ -24,7 +25,7 @@ VOCABULARY = 200_000
 WARMUP = 3
 K1, B = 0.9, 0.4
 
-Contender = tuple[str, str, Callable[[Sequence[str]], object]]
+Search = tuple[str, str, Callable[[Sequence[str]], object]]
 """Name, settings, and what it does with a query's terms."""
 
 
@@ -45,7 +46,7 @@ def bench_bm25(
     peer = BM25Okapi(texts, k1=K1, b=B)
     equal = sum(ours.scores(terms).tobytes() == peer.get_scores(terms).tobytes() for terms in asked)
     settings = f"okapi, k1 {K1}, b {B}"
-    contenders: list[Contender] = [
+    searches: list[Search] = [
         ("mixbench", f"{settings}, best {k}", lambda terms: ours.search_terms(terms, k)),
         (f"rank-bm25 {version('rank-bm25')}", f"{settings}, scores only", peer.get_scores),
     ]
@@ -53,10 +54,11 @@ def bench_bm25(
     if find_spec("bm25s") is None:
         notes.append("bm25s is not installed and was left out")
     else:
-        contenders.append(bm25s_contender(texts, k))
-    seconds = alternate([work for _, _, work in contenders], asked, warmup=WARMUP)
+        searches.append(bm25s_search(texts, k))
+    rows = _time_queries(searches, asked, notes)
     return BenchReport(
         title="BM25, one query at a time",
+        unit="queries",
         settings={
             "documents": documents,
             "terms a document": round(sum(map(len, texts)) / documents, 1),
@@ -67,12 +69,36 @@ def bench_bm25(
             "warm-up queries": min(WARMUP, queries),
             "seed": seed,
         },
-        rows=[
-            BenchRow.of(name, how, times) for (name, how, _), times in zip(contenders, seconds, strict=True)
-        ],
+        rows=rows,
+        against=[row.name for row in rows[1:]],
         notes=notes,
         provenance=describe_run(command=command, device="cpu", seed=seed).model_dump(exclude={"threads"}),
     )
+
+
+def _time_queries(
+    searches: Sequence[Search], asked: Sequence[Sequence[str]], notes: list[str]
+) -> list[BenchRow]:
+    """Return a row for each of `searches`, which take turns at each query: a round is one query."""
+
+    def through(queries: Sequence[Sequence[str]]) -> list[TimedWork]:
+        left = [(search, iter(queries)) for search in searches]
+        return [
+            TimedWork(name, how, lambda search=search, own=own: search(next(own)))  # type: ignore[misc]
+            for (name, how, search), own in left
+        ]
+
+    take_turns(through(asked[:WARMUP]), len(asked[:WARMUP]), notes, tell=_nobody)
+    contenders = through(asked)
+    seconds = take_turns(contenders, len(asked), notes, tell=_nobody)
+    return [
+        BenchRow(name=each.name, settings=each.settings, seconds=times)
+        for each, times in zip(contenders, seconds, strict=True)
+    ]
+
+
+def _nobody(message: str) -> None:
+    """Tell nobody of a turn: there are many, and each is short."""
 
 
 def synthetic_texts(documents: int, queries: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -95,7 +121,7 @@ def synthetic_texts(documents: int, queries: int, seed: int) -> tuple[list[list[
     return draw(np.maximum(1, lengths.astype(int))), draw(rng.integers(shortest, longest + 1, queries))
 
 
-def bm25s_contender(texts: list[list[str]], k: int) -> Contender:
+def bm25s_search(texts: list[list[str]], k: int) -> Search:
     """Return bm25s with its numpy engine, and its idf nearest to ours: its scores are not compared."""
     import bm25s
 

@@ -15,19 +15,17 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from mixbench.data.pairs import Pairs
-from mixbench.errors import InputError, MixbenchError, UnknownName
+from mixbench.errors import InputError, UnknownName
 from mixbench.evaluation.provenance import describe_run
+from mixbench.experiments.bench import CANNOT_RUN, leave_out, take_turns
 from mixbench.experiments.bench_train_inputs import TrainBenchSettings, bench_pairs, check_batches
 from mixbench.experiments.bench_train_report import TrainBench, TrainRow
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.matmul_peak import matmul_peak
-from mixbench.experiments.progress import say
 from mixbench.experiments.training_contender import Contender
 from mixbench.models import PRESETS, build_model
 
 Named = tuple[str, SentenceTransformer]
-CANNOT_RUN = (MixbenchError, RuntimeError, ValueError)
-"""What a model raises that cannot be trained so: torch's errors, out of memory too, are RuntimeErrors."""
 
 
 def bench_presets(
@@ -99,37 +97,8 @@ def _contenders(
                 )
             )  # fmt: skip
         except CANNOT_RUN as error:
-            _leave_out(name, error, notes, first=number == 0)
+            leave_out(name, error, notes, first=number == 0)
     return contenders
-
-
-def take_turns(contenders: list[Contender], rounds: int, notes: list[str]) -> list[list[float]]:
-    """Return the seconds of each contender (outer list) in each round (inner list).
-
-    One that cannot go on is taken out of `contenders`, and a note added. Raises MixbenchError for the first.
-    """
-    seconds: list[list[float]] = [[] for _ in contenders]
-    for number in range(1, rounds + 1):
-        turn = 0
-        while turn < len(contenders):
-            name = contenders[turn].name
-            try:
-                seconds[turn].append(contenders[turn].run_round())
-            except CANNOT_RUN as error:
-                _leave_out(name, error, notes, first=turn == 0)
-                del contenders[turn], seconds[turn]
-                continue
-            say(f"round {number} of {rounds}: {name} {seconds[turn][-1]:.2f} s")
-            turn += 1
-    return seconds
-
-
-def _leave_out(name: str, error: Exception, notes: list[str], *, first: bool) -> None:
-    reason = " ".join(str(error).split())[:200]
-    if first:
-        raise MixbenchError(f"{name}, which the others are compared with, cannot run: {reason}") from error
-    notes.append(f"{name} was left out: {reason}")
-    say(notes[-1])
 
 
 def _row(contender: Contender, seconds: Sequence[float]) -> TrainRow:

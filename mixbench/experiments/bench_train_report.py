@@ -8,26 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
+from mixbench.experiments.bench import Spread
+
 BACKWARD = 2
 """The backward pass multiplies each of the forward's matrices twice: by inputs and by weights."""
 RULE = (
     "operations: 3 x the matrix products of the forward pass (the backward pass has twice as many),"
     " 2 a multiply-add, each text alone"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """The median of a figure over the rounds, and its extremes."""
-
-    median: float
-    minimum: float
-    maximum: float
-
-    @classmethod
-    def of(cls, figures: Sequence[float]) -> "Spread":
-        """Summarise `figures`, one for each round."""
-        return cls(median=median(figures), minimum=min(figures), maximum=max(figures))
 
 
 @dataclass(frozen=True, kw_only=True)

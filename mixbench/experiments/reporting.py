@@ -1,4 +1,4 @@
-"""What verbs print: score tables, reports on data, benches."""
+"""What verbs print: score tables, reports on data, what was measured."""
 
 import json
 import sys
@@ -14,7 +14,6 @@ from rich.text import Text
 from mixbench.data.check import check_folder, record_sha256
 from mixbench.data.load import load_data
 from mixbench.errors import InputError
-from mixbench.experiments.bench import BenchReport, report_table
 from mixbench.experiments.probe_plot import probe_svg
 from mixbench.experiments.probe_report import ProbeRow, probe_table
 from mixbench.experiments.searching import Search
@@ -91,14 +90,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def print_bench(report: BenchReport, *, as_json: bool) -> None:
-    """Print a bench as a table, or whole as JSON."""
-    if as_json:
-        _write(report.to_json())
-    else:
-        _console().print(report_table(report))
 
 
 def print_probe(rows: Sequence[ProbeRow], form: str, plot: Path | None, *, as_json: bool) -> None:
