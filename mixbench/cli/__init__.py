@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from mixbench.cli.bench import bench_bm25_command, bench_train_command
+from mixbench.cli.bench import bench_bm25_command, bench_encode_command, bench_train_command
 from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import (
     data_check_command,
@@ -76,7 +76,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     ),
     "bench": (
         "Measure speed side by side with a peer.",
-        {"bm25": bench_bm25_command, "train": bench_train_command},
+        {"encode": bench_encode_command, "bm25": bench_bm25_command, "train": bench_train_command},
     ),
 }
 

@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import Device, Json
+from mixbench.cli.options import DataDir, Device, Json, TasksDir
+
+Written = Annotated[
+    Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")
+]
 
 
 def bench_bm25_command(
@@ -46,9 +50,7 @@ def bench_train_command(
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 on a GPU that has it.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights, pairs and batches.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")
-    ] = None,
+    output: Written = None,
     as_json: Json = False,
 ) -> None:
     """Training speed of several presets, in turns, by the trainer of train-retriever.
@@ -75,3 +77,73 @@ def bench_train_command(
     )
     named = presets or ["small", "small-twin", "small-wide-twin"]
     print_measured(bench_presets(named, settings, pairs), output, as_json=as_json)
+
+
+def bench_encode_command(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="As for eval; st:MODEL is sentence-transformers' own encode, PRESET[FIELD=VALUE,...] another"
+            " shape; repeatable. [st:minilm, minilm, mixer-tiny]",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Encode documents of this task; or give --tokens.")
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Encode random words, so many tokens a text by each model's tokenizer."),
+    ] = None,
+    documents: Annotated[int, typer.Option(min=1, help="Texts in a round; of a task at most.")] = 256,
+    baseline: Annotated[
+        str | None, typer.Option(help="Model that the others are held against. [the first]")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, in each of which all models take a turn.")] = 5,
+    warm_up: Annotated[int, typer.Option(min=1, help="Rounds before those timed.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch. [its own number]")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens read of a text. [each model's own]")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Weights: float32, bfloat16 or float16. [each model's own]")
+    ] = None,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option(help="Of untrained weights and random words.")] = 0,
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+    output: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Documents a second of several models, in turns, on the same texts or on as many tokens.
+
+    A ratio is to the baseline in the same round. A model that cannot run is left out, with the reason.
+    """
+    from mixbench.experiments.bench_encode import EncodeSettings, bench_encode
+    from mixbench.experiments.bench_encode_texts import task_texts
+    from mixbench.experiments.evaluating import Places
+    from mixbench.experiments.reporting import print_measured
+    from mixbench.experiments.systems import EncoderOptions
+
+    settings = EncodeSettings(
+        documents=documents, tokens=tokens, rounds=rounds, warm_up=warm_up, threads=threads
+    )
+    options = EncoderOptions(
+        device=device, batch_size=batch_size, max_length=max_length, dtype=dtype, seed=seed, offline=offline
+    )
+    source, texts = "synthetic", None
+    if task is not None:
+        places = Places(tasks_dir=tasks_dir, data_dir=data_dir, offline=offline)
+        source, texts = task_texts(task, places, documents)
+    report = bench_encode(
+        model or ["st:minilm", "minilm", "mixer-tiny"],
+        options,
+        settings,
+        baseline=baseline,
+        texts=texts,
+        source=source,
+    )
+    print_measured(report, output, as_json=as_json)

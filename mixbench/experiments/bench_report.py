@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from mixbench.experiments.bench import Spread
 
@@ -90,7 +91,8 @@ class BenchReport:
         for heading in (pace, "min to max", *versus, *self.columns):
             table.add_column(heading, justify="right")
         for row in self.rows:
-            table.add_row(row.name, row.settings, *self._cells(self.figures(row)))
+            # Text, for a name may hold what rich takes for markup.
+            table.add_row(Text(row.name), Text(row.settings), *self._cells(self.figures(row)))
         return table
 
     def _versus(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Pairs of exactly so many tokens, for timing what learns from pairs: random words, one token each."""
+"""Texts and pairs of exactly so many tokens, for timing what reads them: random words, one token each."""
 
 import random
 
@@ -25,15 +25,19 @@ def synthetic_pairs(
     words = one_token_words(tokenizer)
     rng = random.Random(seed)
     queries, positives = (
-        [" ".join(rng.choices(words, k=tokens - END)) for _ in range(count)]
-        for tokens in (query_tokens, positive_tokens)
+        random_texts(words, count, tokens - END, rng) for tokens in (query_tokens, positive_tokens)
     )
     return Pairs("synthetic", queries, positives)
+
+
+def random_texts(words: list[str], count: int, length: int, rng: random.Random) -> list[str]:
+    """Return `count` texts of `length` of the `words` each."""
+    return [" ".join(rng.choices(words, k=length)) for _ in range(count)]
 
 
 def one_token_words(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Return the words of the vocabulary that stay one token, whatever words stand around them."""
     words = {str(tokenizer.decode([number])).strip() for number in range(len(tokenizer))}
     plain = sorted(word for word in words if len(word) > 1 and word.isascii() and word.isalpha())
-    encoded = tokenizer(plain)["input_ids"]
-    return [word for word, ids in zip(plain, encoded, strict=True) if len(ids) == 1 + END]
+    encoded = tokenizer(plain, add_special_tokens=False)["input_ids"]
+    return [word for word, ids in zip(plain, encoded, strict=True) if len(ids) == 1]

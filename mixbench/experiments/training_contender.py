@@ -2,20 +2,23 @@
 
 import gc
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import batch_to_device
-from torch import nn
 from transformers import PrinterCallback
 
 from mixbench.data.pairs import Pairs
-from mixbench.errors import InputError, MixbenchError
+from mixbench.errors import MixbenchError
+from mixbench.experiments.model_work import (
+    count_parameters,
+    count_tokens,
+    embedding_parameters,
+    forward_flops,
+    limit_length,
+)
 from mixbench.experiments.step_window import StepWindow
 from mixbench.models.load import place
-from mixbench.retrievers.flops import count_flops
 from mixbench.training.config import TrainConfig
 from mixbench.training.contrastive import blocks_of
 from mixbench.training.trainer import build_trainer
@@ -51,9 +54,9 @@ class Contender:
         self.peak_memory: int | None = None
         before = _allocated(torch.device(device))
         self.model = place(model, device)
-        _limit_length(self.model, length, name)
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self.parameters_without_embedding = self.parameters - _embedding_parameters(model)
+        limit_length(self.model, length, name)
+        self.parameters = count_parameters(model)
+        self.parameters_without_embedding = self.parameters - embedding_parameters(model)
         self.tokens_per_pair = tokens_per_pair(self.model, pairs)
         self.forward_flops_per_pair = forward_flops_per_pair(self.model, pairs)
         self.trainer = build_trainer(self.model, [pairs], config, work, None)
@@ -88,52 +91,16 @@ class Contender:
 
 def tokens_per_pair(model: SentenceTransformer, pairs: Pairs) -> float:
     """Return the mean tokens of a pair as `model` reads it: cut to its length, the end token included."""
-    texts = [*pairs.queries, *pairs.positives]
-    return sum(_tokens(model, texts[start : start + 256]) for start in range(0, len(texts), 256)) / len(pairs)
+    return count_tokens(model, [*pairs.queries, *pairs.positives]) / len(pairs)
 
 
 def forward_flops_per_pair(model: SentenceTransformer, pairs: Pairs) -> float:
     """Return the mean operations of embedding a pair's two texts, each alone and so unpadded.
 
-    It is the mean of the first 64 pairs. A text's operations depend on its length only.
+    It is the mean of the first 64 pairs.
     """
-    by_length: dict[int, int] = {}
-    total = 0
     counted = min(PAIRS_COUNTED, len(pairs))
-    for text in [*pairs.queries[:counted], *pairs.positives[:counted]]:
-        length = _tokens(model, [text])
-        if length not in by_length:
-            by_length[length] = _forward_flops(model, text)
-        total += by_length[length]
-    return total / counted
-
-
-def _forward_flops(model: SentenceTransformer, text: str) -> int:
-    features = batch_to_device(model.preprocess([text]), model.device)
-    with torch.no_grad():
-        return count_flops(lambda: model(features))
-
-
-def _tokens(model: SentenceTransformer, texts: Sequence[str]) -> int:
-    features = model.preprocess(list(texts))
-    mask = features.get("attention_mask")  # texts that lie end to end have none, and no padding
-    return features["input_ids"].numel() if mask is None else int(mask.sum())
-
-
-def _limit_length(model: SentenceTransformer, length: int, name: str) -> None:
-    """Cut texts to `length` tokens, but for a model that always reads whole texts."""
-    own = getattr(model, "max_seq_length", None)
-    if own is None or own == math.inf:
-        return
-    if length > own:
-        raise InputError(f"{name} reads at most {own} tokens; give --tokens {own} or fewer")
-    model.max_seq_length = length
-
-
-def _embedding_parameters(model: nn.Module) -> int:
-    tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
-    # The largest is that of the tokens; GPT-2's learned positions are a smaller one, and no token embedding.
-    return max((table.weight.numel() for table in tables), default=0)
+    return forward_flops(model, [*pairs.queries[:counted], *pairs.positives[:counted]]) / counted
 
 
 def _allocated(device: torch.device) -> int:
