@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from mixbench.cli.bench import bench_bm25_command, bench_encode_command, bench_train_command
+from mixbench.cli.bench_harness import bench_search_command
 from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import (
     data_check_command,
@@ -76,7 +77,12 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     ),
     "bench": (
         "Measure speed side by side with a peer.",
-        {"encode": bench_encode_command, "bm25": bench_bm25_command, "train": bench_train_command},
+        {
+            "encode": bench_encode_command,
+            "train": bench_train_command,
+            "search": bench_search_command,
+            "bm25": bench_bm25_command,
+        },
     ),
 }
 

@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import DataDir, Device, Json, TasksDir
-
-Written = Annotated[
-    Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")
-]
+from mixbench.cli.options import DataDir, Device, Json, TasksDir, Written
 
 
 def bench_bm25_command(

@@ -15,3 +15,6 @@ DataDir = Annotated[
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")]
 Output = Annotated[Path, typer.Option(help="Folder of results and boards.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Written = Annotated[
+    Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")
+]

@@ -4,7 +4,8 @@ Taking turns (A B C A B C ...) lets whatever else the machine does meanwhile slo
 one is compared with another within a round. Rounds of warm-up come first and are not part of any figure.
 """
 
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol, TypeVar
@@ -110,3 +111,16 @@ def leave_out(name: str, error: Exception, notes: MutableSequence[str], *, first
         raise MixbenchError(f"{name}, which the others are compared with, cannot run: {reason}") from error
     notes.append(f"{name} was left out: {reason}")
     say(notes[-1])
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[int]:
+    """Give torch so many threads, its own number for None, and what it had back afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield threads or before
+    finally:
+        torch.set_num_threads(before)

@@ -5,8 +5,7 @@ round, which is not in any other figure; those that follow it are warm.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from mixbench.errors import InputError, UnknownName
 from mixbench.evaluation.provenance import describe_run
-from mixbench.experiments.bench import CANNOT_RUN, leave_out, take_turns
+from mixbench.experiments.bench import CANNOT_RUN, leave_out, take_turns, torch_threads
 from mixbench.experiments.bench_encode_models import open_encoder
 from mixbench.experiments.bench_encode_report import COLUMNS, RULE, EncodeContender, encode_row
 from mixbench.experiments.bench_encode_texts import synthetic_texts
@@ -69,7 +68,7 @@ def bench_encode(
     if texts is not None and not texts:
         raise InputError(f"{source} has no documents to encode")
     notes: list[str] = [RULE]
-    with _threads(settings.threads):
+    with torch_threads(settings.threads) as threads:
         contenders = _contenders(ordered, options, settings, texts, notes)
         cold = take_turns(contenders, settings.warm_up, notes, called="warm-up")
         for contender, warming in zip(contenders, cold, strict=True):
@@ -77,7 +76,6 @@ def bench_encode(
         seconds = take_turns(contenders, settings.rounds, notes)
         dtype = contenders[0].encoder.model.dtype or torch.float32
         peak = matmul_peak(options.device, dtype, seed=options.seed)
-        threads = torch.get_num_threads()
     documents = settings.documents if texts is None else len(texts)
     rows = [
         encode_row(contender, times, documents, contenders[0].flops, peak.flops_per_second)
@@ -144,14 +142,3 @@ def _contenders(
         except CANNOT_RUN as error:
             leave_out(name, error, notes, first=name == names[0])
     return contenders
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Give torch so many threads, and what it had back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
