@@ -24,6 +24,7 @@ from mixbench.data import Document, RetrievalData
 from mixbench.data.beir import read_beir_folder
 from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.interop.mteb.known_models import known_to_mteb, sentence_transformer_details
+from mixbench.interop.mteb.local_task import score_by_mteb
 from mixbench.retrievers.bm25 import BM25
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.mteb_model import MtebRetriever, as_mteb, recipe_sha256
@@ -280,18 +281,8 @@ def ndcg_at_10(retriever: Retriever, data: RetrievalData) -> float:
 def score_of_mteb(model: SentenceTransformer, name: str, data: RetrievalData) -> float:
     """Return the nDCG@10 that mteb computes for `model` on its task `name`, given our copy of the data."""
 
-    class LocalTask(type(mteb.get_task(name))):  # type: ignore[misc]
-        def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-            columns = {field: [getattr(d, field) for d in data.corpus] for field in ("title", "text")}
-            corpus = Dataset.from_dict({"id": [document.doc_id for document in data.corpus], **columns})
-            queries = Dataset.from_dict({"id": list(data.queries), "text": list(data.queries.values())})
-            judged = {query_id: dict(documents) for query_id, documents in data.qrels.items()}
-            split = {"corpus": corpus, "queries": queries, "relevant_docs": judged, "top_ranked": None}
-            self.dataset = {"default": {"test": split}}
-            self.data_loaded = True
-
-    found = mteb.evaluate(model, LocalTask(), cache=None, show_progress_bar=False)
-    return float(found.task_results[0].get_score())
+    corpus = [(document.doc_id, document.title, document.text) for document in data.corpus]
+    return score_by_mteb(model, name, corpus, data.queries, data.qrels)["main_score"]
 
 
 @pytest.mark.slow

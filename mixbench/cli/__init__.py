@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from mixbench.cli.bench import bench_bm25_command, bench_encode_command, bench_train_command
-from mixbench.cli.bench_harness import bench_search_command
+from mixbench.cli.bench_harness import bench_eval_command, bench_import_command, bench_search_command
 from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import (
     data_check_command,
@@ -82,6 +82,8 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "train": bench_train_command,
             "search": bench_search_command,
             "bm25": bench_bm25_command,
+            "eval": bench_eval_command,
+            "import": bench_import_command,
         },
     ),
 }

@@ -1,10 +1,11 @@
 """`mixbench bench` on the harness itself: what it does beside running models."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import Json, Written
+from mixbench.cli.options import DataDir, Json, TasksDir, Written
 
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds, in each of which all take a turn.")]
 
@@ -39,3 +40,48 @@ def bench_search_command(
         seed=seed,
     )
     print_measured(bench_search(settings), output, as_json=as_json)
+
+
+def bench_eval_command(
+    task: Annotated[
+        str, typer.Option("--task", "-t", help="A task of mteb whose data is in a folder here.")
+    ] = "beir/nfcorpus",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="minilm, mixer-tiny, a preset, a folder or ORG/NAME.")
+    ] = "minilm",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
+    rounds: Rounds = 3,
+    warm_up: Annotated[int, typer.Option(min=0, help="Rounds before those timed.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of both. [the libraries' own]")] = None,
+    data_dir: DataDir = None,
+    tasks_dir: TasksDir = None,
+    output: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Seconds of a whole evaluation, beside mteb.evaluate of the same model and data, in fresh processes.
+
+    Importing, loading, encoding, searching and scoring are all in it. The main scores of both are shown, and
+    how much neither encoding nor search accounts for.
+    """
+    from mixbench.experiments.bench_eval import EvalSettings, bench_eval
+    from mixbench.experiments.evaluating import Places
+    from mixbench.experiments.reporting import print_measured
+
+    settings = EvalSettings(
+        model=model, task=task, batch_size=batch_size, rounds=rounds, warm_up=warm_up, threads=threads
+    )
+    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=Path(), offline=True)
+    print_measured(bench_eval(settings, places), output, as_json=as_json)
+
+
+def bench_import_command(
+    rounds: Rounds = 20,
+    warm_up: Annotated[int, typer.Option(min=0, help="Rounds before those timed.")] = 2,
+    output: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Seconds of `mixbench --help`, beside a bare program of typer, in fresh processes."""
+    from mixbench.experiments.bench_import import bench_import
+    from mixbench.experiments.reporting import print_measured
+
+    print_measured(bench_import(rounds, warm_up), output, as_json=as_json)

@@ -48,7 +48,7 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
     """
     start = time.perf_counter()
     if name.startswith(PEER):
-        model = _open_peer(name.removeprefix(PEER), options)
+        model = open_peer(name.removeprefix(PEER), options)
         return BenchEncoder(
             name=name,
             settings=f"sentence-transformers {version('sentence-transformers')} encode",
@@ -78,7 +78,7 @@ def _open_ours(name: str, options: EncoderOptions) -> DenseRetriever:
     return retriever
 
 
-def _open_peer(name: str, options: EncoderOptions) -> SentenceTransformer:
+def open_peer(name: str, options: EncoderOptions) -> SentenceTransformer:
     """Open a model as a user of sentence-transformers does, its length and data type as asked for."""
     if name == MINILM:
         model = SentenceTransformer(str(minilm_folder()), device=options.device, local_files_only=True)

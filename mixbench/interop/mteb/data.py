@@ -36,7 +36,7 @@ def load_retrieval(name: str, split: str) -> tuple[Corpus, dict[str, str], dict[
     Only queries with a relevant document are kept. Raises MissingData where the hub does not give all of it.
     """
     task_name, _, subset = name.partition(":")
-    task = _get_task(task_name)
+    task = get_task(task_name)
     # Asked for a split that is not there, mteb takes the only one that is: test queries, to train on.
     if split not in task.metadata.eval_splits and split not in judged_splits(name):
         raise _missing(name, split, "no such split")
@@ -54,7 +54,7 @@ def load_retrieval(name: str, split: str) -> tuple[Corpus, dict[str, str], dict[
 def judged_splits(name: str) -> list[str]:
     """Return the splits that the hub has judgments of. Raises MissingData as `load_retrieval`."""
     task_name, _, subset = name.partition(":")
-    dataset = _get_task(task_name).metadata.dataset
+    dataset = get_task(task_name).metadata.dataset
     path, revision = dataset["path"], dataset["revision"]
     try:
         configs = get_dataset_config_names(path, revision=revision)
@@ -71,7 +71,7 @@ def describe_task(name: str) -> dict[str, Any]:
     The evaluation split is "test" where there is one, else mteb's first. Raises UnknownName, and
     MixbenchError for a task that is not text retrieval.
     """
-    task = _get_task(name)
+    task = get_task(name)
     metadata = task.metadata
     if metadata.type != "Retrieval" or list(metadata.modalities) != ["text"]:
         kind = f"{metadata.type} of {' and '.join(sorted(metadata.modalities))}"
@@ -93,7 +93,7 @@ def describe_task(name: str) -> dict[str, Any]:
 
 def is_cached(name: str, cache: Path) -> bool:
     """Whether `cache`, the folder in which `datasets` keeps prepared data, has that of a collection."""
-    path = _get_task(name.partition(":")[0]).metadata.dataset["path"]
+    path = get_task(name.partition(":")[0]).metadata.dataset["path"]
     wanted = _squeezed(path.replace("/", "___"))
     return any(_squeezed(each.name) == wanted for each in cache.iterdir())
 
@@ -109,7 +109,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
-def _get_task(name: str) -> Any:
+def get_task(name: str) -> Any:
+    """Return the task that mteb calls `name`. Raises UnknownName where there is none."""
     try:
         return mteb.get_task(name)
     except KeyError:
