@@ -6,10 +6,12 @@ import json
 import pytest
 from rich.console import Console
 
-from mixbench.errors import InputError, MixbenchError
+from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.experiments.bench import Spread, TimedWork, take_turns
-from mixbench.experiments.bench_bm25 import QUERY_LENGTHS, bench_bm25, synthetic_texts
+from mixbench.experiments.bench_bm25 import BM25Settings, bench_bm25
+from mixbench.experiments.bench_bm25_peers import engines
 from mixbench.experiments.bench_report import BenchReport, BenchRow
+from mixbench.experiments.synthetic_terms import QUERY_LENGTHS, synthetic_texts
 
 
 def report(*, unit: str | None = "documents", against: tuple[str, ...] = ("theirs",)) -> BenchReport:
@@ -111,24 +113,42 @@ def test_synthetic_texts_depend_on_the_seed_alone() -> None:
 
 
 def test_bench_bm25_compares_every_score_and_names_what_was_timed() -> None:
-    measured = bench_bm25(300, 4, k=10)
+    measured = bench_bm25(BM25Settings(documents=300, queries=4, k=10))
     assert measured.notes[0] == "scores equal to rank-bm25's bit for bit: 4 of 4 queries"
     assert [row.name.split()[0] for row in measured.rows][:2] == ["mixbench", "rank-bm25"]
-    assert measured.settings["documents"] == 300
-    assert measured.settings["k"] == 10
-    assert measured.settings["threads"] == 1
+    assert {"documents": 300, "k": 10, "threads": 1, "rounds": 4}.items() <= measured.settings.items()
     assert measured.against == [row.name for row in measured.rows[1:]]
     assert all(len(row.seconds) == 4 for row in measured.rows)
-    assert json.loads(measured.to_json())["provenance"]["command"] == "bench bm25"
 
 
-def test_bench_bm25_says_that_bm25s_was_left_out_where_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixbench.experiments.bench_bm25.find_spec", lambda name: None)
-    measured = bench_bm25(50, 2, k=5)
+@pytest.mark.parametrize(("work", "unit", "done"), [("batch", "queries", 4), ("index", "documents", 50)])
+def test_bench_bm25_times_batches_and_indexing_in_rounds(work: str, unit: str, done: int) -> None:
+    measured = bench_bm25(BM25Settings(work=work, documents=50, queries=4, k=5, rounds=2, warm_up=1))
+    told = json.loads(measured.to_json())
+    assert (measured.unit, measured.per_round) == (unit, done)
+    assert all(len(row["seconds"]["rounds"]) == 2 for row in told["rows"])
+    assert any(row["name"].startswith("bm25s") and row["name"].endswith("numpy") for row in told["rows"])
+
+
+def test_engines_find_as_many_as_are_asked_for() -> None:
+    texts, queries = synthetic_texts(40, 3, 0)
+    for engine in engines([]):
+        found = engine.search(engine.index(texts), queries, 5)
+        if engine.name.startswith("bm25s"):
+            assert found[0].shape == (3, 5)  # type: ignore[index]
+        elif not engine.returned:
+            assert all(len(ranking) <= 5 for ranking in found)  # type: ignore[attr-defined]
+
+
+def test_peers_that_are_absent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixbench.experiments.bench_bm25_peers.find_spec", lambda name: None)
+    measured = bench_bm25(BM25Settings(documents=50, queries=2, k=5))
     assert len(measured.rows) == 2
-    assert measured.notes[-1] == "bm25s is not installed and was left out"
+    assert measured.notes[-1].startswith("bm25s is not installed and was left out")
 
 
 def test_a_bench_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="queries is 0; give at least 1"):
-        bench_bm25(10, 0)
+        BM25Settings(queries=0)
+    with pytest.raises(UnknownName, match="unknown work 'indx'; did you mean 'index'"):
+        BM25Settings(work="indx")

@@ -11,8 +11,13 @@ from typing import Any
 
 import typer
 
-from mixbench.cli.bench import bench_bm25_command, bench_encode_command, bench_train_command
-from mixbench.cli.bench_harness import bench_eval_command, bench_import_command, bench_search_command
+from mixbench.cli.bench import bench_encode_command, bench_train_command
+from mixbench.cli.bench_harness import (
+    bench_bm25_command,
+    bench_eval_command,
+    bench_import_command,
+    bench_search_command,
+)
 from mixbench.cli.comparing import compare_command
 from mixbench.cli.data import (
     data_check_command,

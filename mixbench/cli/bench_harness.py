@@ -42,6 +42,29 @@ def bench_search_command(
     print_measured(bench_search(settings), output, as_json=as_json)
 
 
+def bench_bm25_command(
+    work: Annotated[
+        str, typer.Option(help="search (a query at a time), batch (all queries in one call) or index.")
+    ] = "search",
+    documents: Annotated[int, typer.Option(min=10, help="Documents of the synthetic corpus.")] = 50_000,
+    queries: Annotated[int, typer.Option(min=2, help="Queries timed.")] = 50,
+    k: Annotated[int, typer.Option(min=1, help="Documents found for each query.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; of search each query is one.")] = 3,
+    warm_up: Annotated[int, typer.Option(min=1, help="Rounds before those timed; of search queries.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of corpus and queries.")] = 0,
+    output: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Speed of our BM25 on one thread, beside rank-bm25 and, where they are installed, bm25s and numba."""
+    from mixbench.experiments.bench_bm25 import BM25Settings, bench_bm25
+    from mixbench.experiments.reporting import print_measured
+
+    settings = BM25Settings(
+        work=work, documents=documents, queries=queries, k=k, rounds=rounds, warm_up=warm_up, seed=seed
+    )
+    print_measured(bench_bm25(settings), output, as_json=as_json)
+
+
 def bench_eval_command(
     task: Annotated[
         str, typer.Option("--task", "-t", help="A task of mteb whose data is in a folder here.")
