@@ -16,6 +16,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mixbench.data import Document
 from mixbench.errors import InputError, MixbenchError
+from mixbench.retrievers.cpu_encoding import CPU_TOKENS, cpu_batches
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.topk import best_columns, search_chunks
 
@@ -226,7 +227,7 @@ def test_texts_done_are_told_batch_by_batch(bert: SentenceTransformer) -> None:
     retriever.advance = told.append
     retriever.index(documents(a="w1", b="w2", c="w3"))
     retriever.search(["w1"], 1)
-    assert told == [2, 2, 2]
+    assert told == [2, 1, 1]
 
 
 def test_a_shorter_maximum_length_reads_less_and_leaves_the_model_as_it_was(
@@ -307,3 +308,54 @@ def test_sizes_are_those_of_the_model_and_of_its_float32_embeddings() -> None:
     retriever.index(documents(a="east", b="north", c="far"))
     assert retriever.index_bytes == 3 * 2 * 4
     assert list(retriever.training_sources) == ["squad"]
+
+
+def test_batches_of_a_cpu_hold_few_tokens_and_never_more_texts_than_asked_for() -> None:
+    texts = ["a" * 4 * length for length in (10, 600, 100, 20, 5_000, 100)]
+    assert cpu_batches(texts, 32, 256) == [[4, 1, 2, 5, 3, 0]]
+    assert cpu_batches(texts, 4, 256) == [[4, 1, 2, 5], [3, 0]]
+    assert cpu_batches(texts, 32, None) == [[4], [1, 2, 5], [3, 0]]
+    long = ["a" * 4_000] * 20
+    assert [len(batch) for batch in cpu_batches(long, 32, 256)] == [CPU_TOKENS // 256, CPU_TOKENS // 256, 4]
+    assert cpu_batches([], 32, None) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_batches_nor_threads_change_an_embedding(
+    bert: SentenceTransformer, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    texts = [" ".join(["w1", "w2", "w3"][: 1 + at % 3] * (1 + at % 7)) for at in range(40)]
+    expected = bert.encode(texts, batch_size=40)
+    monkeypatch.setattr("mixbench.retrievers.cpu_encoding.CPU_TOKENS", 8)
+    assert len({len(batch) for batch in cpu_batches(texts, 16, None)}) > 2
+    told: list[int] = []
+    retriever = dense(bert, batch_size=16)
+    retriever.advance = told.append
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = retriever.encode_documents([Document("", "", text) for text in texts])
+        asked = retriever.encode_queries(texts)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(asked.numpy(), expected, atol=1e-6)
+    assert sum(told) == 80
+    assert "preprocess" not in vars(bert)
+
+
+def test_an_error_of_one_thread_is_that_of_the_encoding(bert: SentenceTransformer) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory left")
+
+    hook = bert[0].register_forward_pre_hook(fail)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="no memory left"):
+            dense(bert, batch_size=2).encode_queries(["w1"] * 9)
+        assert torch.get_num_threads() == 2
+    finally:
+        hook.remove()
+        torch.set_num_threads(before)

@@ -21,6 +21,7 @@ from mixbench.experiments.systems import MINILM, EncoderOptions, minilm_folder, 
 from mixbench.models import PRESETS, build_model
 from mixbench.models.load import load_model, place
 from mixbench.models.weights import cast_weights
+from mixbench.retrievers.cpu_encoding import CPU_TOKENS
 from mixbench.retrievers.dense import DenseRetriever
 
 PEER = "st:"
@@ -59,7 +60,7 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
     retriever = _open_ours(name, options)
     return BenchEncoder(
         name=name,
-        settings="mixbench",
+        settings=f"mixbench, {CPU_TOKENS:,} tokens a batch" if options.device == "cpu" else "mixbench",
         model=retriever.model,
         encode=lambda texts: retriever.encode_documents([Document("", "", text) for text in texts]),
         load_seconds=time.perf_counter() - start,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import InputError
+from mixbench.retrievers.cpu_encoding import cpu_batches, encode_on_cpu
 from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension
 from mixbench.retrievers.flops import count_flops
 from mixbench.retrievers.precision import precision_recipe
@@ -167,25 +168,27 @@ class DenseRetriever:
 
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Return the embeddings (queries, dimension) of texts, as the model gives them, on its device."""
-        with self._length(), self._counted():
-            return self.model.encode_query(
-                list(queries),
-                prompt=self.query_prefix,
-                batch_size=self.batch_size,
-                convert_to_tensor=True,
-                show_progress_bar=False,
-            )
+        return self._encoded(self.model.encode_query, list(queries), self.query_prefix)
 
     def encode_documents(self, documents: Sequence[Document]) -> Tensor:
         """Return the embeddings (documents, dimension) of titles and texts, as the model gives them."""
-        with self._length(), self._counted():
-            return self.model.encode_document(
-                [document.content for document in documents],
-                prompt=self.document_prompt,
-                batch_size=self.batch_size,
-                convert_to_tensor=True,
-                show_progress_bar=False,
-            )
+        texts = [document.content for document in documents]
+        return self._encoded(self.model.encode_document, texts, self.document_prompt)
+
+    def _encoded(self, method: Callable[..., Tensor], texts: list[str], prompt: str) -> Tensor:
+        encode = partial(
+            method,
+            prompt=prompt,
+            batch_size=self.batch_size,
+            convert_to_tensor=True,
+            show_progress_bar=False,
+        )
+        with self._length():
+            if self.model.device.type == "cpu" and texts:
+                batches = cpu_batches(texts, self.batch_size, self.max_length)
+                return encode_on_cpu(self.model, encode, texts, batches, self.advance)
+            with self._counted():
+                return encode(texts)
 
     @contextmanager
     def _length(self) -> Iterator[None]:
