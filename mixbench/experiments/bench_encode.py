@@ -63,10 +63,7 @@ def bench_encode(
         MixbenchError: the baseline cannot encode.
     """
     ordered = _baseline_first(names, baseline)
-    if (texts is None) == (settings.tokens is None):
-        raise InputError("texts come from a task or have a number of tokens; give either -t or --tokens")
-    if texts is not None and not texts:
-        raise InputError(f"{source} has no documents to encode")
+    _check_texts(texts, settings.tokens, source)
     notes: list[str] = [RULE]
     with torch_threads(settings.threads) as threads:
         contenders = _contenders(ordered, options, settings, texts, notes)
@@ -94,6 +91,13 @@ def bench_encode(
         notes=notes,
         provenance=provenance.model_dump(),
     )
+
+
+def _check_texts(texts: Sequence[str] | None, tokens: int | None, source: str) -> None:
+    if (texts is None) == (tokens is None):
+        raise InputError("texts come from a task or have a number of tokens; give either -t or --tokens")
+    if texts is not None and not texts:
+        raise InputError(f"{source} has no documents to encode")
 
 
 def _held(peak: MatmulPeak) -> dict[str, Any]:
