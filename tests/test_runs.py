@@ -169,18 +169,49 @@ run_missing([Run(name="long", commands=[long], proof=[])], Path(sys.argv[1]))
 """
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid`, the children before theirs."""
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [below for child in found for below in descendants(child)]
+
+
+def command_of(pid: int) -> int | None:
+    """Return the process below `pid` that leads a session of its own, as each command does."""
+    return next((each for each in descendants(pid) if os.getsid(each) == each), None)
+
+
 def test_an_interrupt_ends_the_child_and_the_run_stays_missing(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path)], start_new_session=True)
-    log = tmp_path / "runs" / "long.log"
-    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-    if not children.exists():
+    if not Path(f"/proc/{parent.pid}/task/{parent.pid}/children").exists():
         pytest.skip("this system does not tell a process's children")
-    deadline = time.monotonic() + 30
-    while not (log.exists() and children.read_text().strip()) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while (child := command_of(parent.pid)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    child = int(children.read_text().split()[0])
+    assert child is not None
     os.kill(parent.pid, signal.SIGINT)
     assert parent.wait(20) != 0
     with pytest.raises(ProcessLookupError):
         os.kill(child, signal.SIGKILL)  # where it is still there, the test leaves none behind
     assert read_record(tmp_path, "long") is None
+
+
+def test_a_command_runs_where_and_with_the_environment_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    go([printing("a")], Path("work"))
+    assert Path("work/a.qrels").is_file()
+    ran, _ = go([printing("b")], Path("work"), environment={"WORLD_SIZE": "2", "LOCAL_RANK": "0"})
+    assert "2 processes were started" in ran.failed["b"]
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_the_hub_can_be_left_alone_after_its_library_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants, is_offline_mode
+
+    from mixbench.data.hub import stay_offline
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    stay_offline()
+    assert is_offline_mode()

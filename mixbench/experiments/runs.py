@@ -2,7 +2,8 @@
 
 A run is done when the files that prove it are there, and beside them its record with the same commands: the
 record is written last, so that a run that was cut off counts as missing. One that needs a run that is missing
-is missing too. Runs that need nothing of each other go on at once, as far as slots are free.
+is missing too. Runs that need nothing of each other go on at once, as far as slots are free,
+and share the cores.
 
     WORK/runs/NAME.json     the record: commands, seconds, and where they ran
     WORK/runs/NAME.log      what the commands said on standard error
@@ -10,11 +11,13 @@ is missing too. Runs that need nothing of each other go on at once, as far as sl
 `run_list.py` says what a run is.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
+from mixbench.experiments.forked import THREADS
 from mixbench.experiments.run_list import Run, fill, in_order, missing_of
 from mixbench.experiments.run_process import RunProcess, uninterrupted
 from mixbench.experiments.run_record import record_of, record_path
@@ -73,7 +76,7 @@ def run_missing(
         device=filled.get("device", "cpu"),
         slots=slots,
         max_minutes=max_minutes,
-        environment=environment or {},
+        environment={THREADS: str(max(1, (os.cpu_count() or 1) // slots)), **(environment or {})},
     )
     waiting = [run for run in ordered if run.name in missing]
     try:
