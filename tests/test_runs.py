@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mixbench.errors import InputError, UnknownName
-from mixbench.experiments.run_list import Run, fill, in_order, missing_of, with_needs
+from mixbench.experiments.run_list import Pick, Run, fill, in_order, missing_of, with_needs
 from mixbench.experiments.run_record import read_record
 from mixbench.experiments.runs import run_missing
 
@@ -138,6 +139,21 @@ def test_a_placeholder_without_a_value_is_refused_before_anything_runs(tmp_path:
     ):
         go([printing("first"), printing("a", task="{nonsense}")], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_of_a_command_can_be_picked_from_the_file_with_the_lowest_loss(tmp_path: Path) -> None:
+    for name, losses, task in (("x", [5, 1], "none-such"), ("y", [1, 3], "stdlib-code")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"losses": losses, "config": {"task": task}}))
+    choice = Pick(among=["x.json", "y.json"], lowest="losses", take="config.task")
+    run = printing("a", task="quickstart/{best}", picks={"best": choice})
+    ran, _ = go([run], tmp_path)
+    assert ran.done == ["a"]
+    record = read_record(tmp_path, "a")
+    assert record is not None
+    assert record["commands"] == [["data", "qrels", "quickstart/{best}", "--offline"]]
+    ran, said = go([printing("b", task="{best}", picks={"best": replace(choice, lowest="loss")})], tmp_path)
+    assert "nothing is at 'loss'" in ran.failed["b"]
+    assert len(said) == 1
 
 
 def test_placeholders_are_filled_within_words_and_braces_of_json_stay() -> None:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
+from mixbench.errors import InputError
 from mixbench.experiments.forked import THREADS
+from mixbench.experiments.picking import with_picks
 from mixbench.experiments.run_list import Run, fill, in_order, missing_of
 from mixbench.experiments.run_process import RunProcess, uninterrupted
 from mixbench.experiments.run_record import record_of, record_path
@@ -123,11 +125,18 @@ class _Crew:
                 # A run of many slots is not overtaken for ever by small ones behind it.
                 blocked = blocked or self._needs_met(run)
             else:
-                with uninterrupted():
-                    process = RunProcess(self.work, run, self.commands[run.name], self.environment)
-                    self.going[run.name] = (run, process)
-                self.say(f"{run.name}: started, about {run.minutes:g} min")
+                self._begin(run)
         return still
+
+    def _begin(self, run: Run) -> None:
+        try:
+            commands = with_picks(run, self.commands[run.name], self.work)
+        except InputError as error:
+            self._fail(run.name, str(error))
+            return
+        with uninterrupted():
+            self.going[run.name] = (run, RunProcess(self.work, run, commands, self.environment))
+        self.say(f"{run.name}: started, about {run.minutes:g} min")
 
     def look(self) -> None:
         """See which processes have ended."""
