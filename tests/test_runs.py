@@ -231,3 +231,24 @@ def test_the_hub_can_be_left_alone_after_its_library_was_loaded(monkeypatch: pyt
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     stay_offline()
     assert is_offline_mode()
+
+
+TOUCHING = """
+import importlib
+import torch
+from mixbench.experiments.forked import LOADED
+
+def touched(*_: object) -> None:
+    raise SystemExit("a GPU was asked for")
+
+for name in ("is_available", "device_count", "current_device", "init", "_lazy_init", "get_device_properties"):
+    setattr(torch.cuda, name, touched)
+for name in LOADED:
+    importlib.import_module(name)
+"""
+
+
+def test_what_commands_are_forked_from_never_asks_for_a_gpu() -> None:
+    """After that no process forked from it could use one."""
+    ended = subprocess.run([sys.executable, "-c", TOUCHING], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
