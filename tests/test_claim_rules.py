@@ -93,6 +93,31 @@ def test_a_mean_has_the_interval_of_its_bootstrap_and_keeps_its_samples() -> Non
     assert figure.times(2).high == 2 * figure.high
 
 
+def of_seeds(*seeds: list[float]) -> Figure:
+    return Figure.of_seeds([Figure.mean(samples) for samples in seeds])
+
+
+def test_three_seeds_have_the_t_interval_of_their_mean() -> None:
+    figure = of_seeds([1.0, 1.0], [2.0, 2.0], [3.0, 3.0])
+    half = 4.303 / 3**0.5
+    assert (figure.value, figure.low, figure.high) == pytest.approx((2, 2 - half, 2 + half))
+    assert figure.times(2).seeds[2].value == 6
+
+
+def test_seeds_are_compared_each_with_the_same_seed() -> None:
+    a, b = of_seeds([1.0, 5.0], [2.0, 6.0], [9.0, 3.0]), of_seeds([1.5, 5.5], [2.5, 6.5], [9.5, 3.5])
+    found = difference(a, b)
+    assert (found.value, found.low, found.high) == pytest.approx((-0.5, -0.5, -0.5))
+    assert lower(a, b) == "yes"
+    assert lower(between(a.low, a.high), between(b.low, b.high)) == "unclear"
+
+
+def test_beside_one_seed_the_first_of_several_stands() -> None:
+    several, one = of_seeds([1.0, 2.0], [7.0, 8.0]), Figure.mean([1.5, 2.5])
+    assert difference(several, one).value == -0.5
+    assert difference(one, several).value == 0.5
+
+
 @pytest.mark.parametrize(
     ("answers", "whole", "said"),
     [
@@ -107,6 +132,17 @@ def test_a_mean_has_the_interval_of_its_bootstrap_and_keeps_its_samples() -> Non
 )
 def test_a_verdict_follows_from_all_answers(answers, whole, said) -> None:
     assert verdict(answers, whole=whole) == said
+
+
+def test_pools_give_each_query_its_exact_top1(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"documents": 4, "ranks": "1 2 4"}')
+    figure = read_figure(tmp_path, "p.json^3")
+    assert figure is not None
+    assert figure.samples == pytest.approx([1, 2 / 3, 0])
+    assert files_of("p.json^3") == ["p.json"]
+    (tmp_path / "p.json").write_text('{"documents": 4}')
+    with pytest.raises(InputError, match="no report of pools: it has no ranks"):
+        read_figure(tmp_path, "p.json^3")
 
 
 EVIDENCE = {
@@ -127,6 +163,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_name_with_brackets_of_its_own_is_chosen_by(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text('[{"model": "small[context=64]", "tokens": 64, "ham": 1.5}]')
+    assert read_figure(tmp_path, "e.json#[model=small[context=64];tokens=64].ham") == Figure.plain(1.5)
+
+
 def test_a_reference_leads_to_a_number_a_mean_with_its_interval_or_samples(folder: Path) -> None:
     assert read_figure(folder, "e.json#plain") == Figure.plain(3)
     assert read_figure(folder, "e.json#nothing") is None
@@ -144,7 +185,7 @@ def test_a_reference_leads_to_a_number_a_mean_with_its_interval_or_samples(folde
         ("e.json#rows[n=128].exact", r"nothing is at 'rows\[n=128\]'"),
         ("e.json#rows[kind=a.b].exact", "nothing is at 'rows"),
         ("e.json#plan", "nothing is at 'plan'"),
-        ("e.json#word", "'word' leads to no figure"),
+        ("e.json#word", "'e.json#word' leads to no figure"),
         ("absent.json#plain", "absent.json: no evidence can be read"),
         ("e.json@e.json", "no record of pretraining"),
     ],

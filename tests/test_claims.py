@@ -1,19 +1,32 @@
 """The table of the paper's claims: every claim is there, whole, and its commands exist."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from test_docs import parse
 
 from mixbench.errors import InputError, UnknownName
-from mixbench.experiments.claims.claim import SCALES, Comparison, read_claims
+from mixbench.experiments.claims.claim import FOLDER, SCALES, Comparison, read_claims
 from mixbench.experiments.claims.judging import judge
+from mixbench.experiments.claims.rules import Figure
+from mixbench.experiments.picking import pick
 from mixbench.experiments.run_list import PLACEHOLDER, fill, in_order
 from mixbench.experiments.shaping import read_changes
 
-FAMILIES = {"R": 6, "T": 11, "F": 5, "P": 3, "A": 2, "Q": 5, "N": 9, "I": 1}
-"""How many claims the paper makes of each kind."""
+FAMILIES = {"R": 6, "T": 11, "F": 5, "P": 3, "A": 2, "Q": 5, "N": 9, "I": 1, "X": 2}
+"""How many claims there are of each kind; the paper makes all but the last."""
+CLAIM = """
+[[claims]]
+id = "X1"
+says = "One is small."
+paper = "1"
+setting = "here"
+data = "none"
+comparisons = []
+"""
 VALUES = {"work": "W", "text": "T", "pairs": "P", "device": "cpu"}
 TABLES = {scale: read_claims(scale) for scale in SCALES}
 
@@ -30,7 +43,7 @@ def test_every_command_parses_with_every_placeholder_given(scale: str) -> None:
     seen = set()
     for run in TABLES[scale].runs:
         for command in fill(run, VALUES):
-            line = " ".join(command)
+            line = " ".join(command).replace("{rate}", "1e-3")
             if line not in seen:
                 parse(f"mixbench {line}")
             seen.add(line)
@@ -91,12 +104,93 @@ def test_a_portion_fits_into_25_minutes_needs_no_other_and_all_fit_into_150() ->
     runs = in_order(table.runs)
     claims = [claim for claim in table.claims.values() if not claim.untested]
     portions = {run.portion for run in runs} - {0}
-    assert portions == {1, 2, 3, 4, 5, 6}
+    assert portions == {1, 2, 3, 4, 5}
     for portion in portions:
         own = table.runs_of(claims, portion)
         assert sum(run.minutes for run in own) <= 25, portion
         assert {run.portion for run in own} <= {0, portion}
     assert sum(run.minutes for run in runs) <= 150
+
+
+def test_the_first_three_portions_decide_most_claims() -> None:
+    table = TABLES["full"]
+    early = [
+        claim.id
+        for claim in table.claims.values()
+        if not claim.untested and all(run.portion <= 3 for run in table.runs_of([claim]))
+    ]
+    assert len(early) >= 20
+
+
+def test_language_models_read_no_text_more_than_four_times() -> None:
+    """The text without what is held out: measured with the shipped tokenizer, in tokens."""
+    books, abstracts = 22_500_000, 42_701 * 244 * 0.99
+    values = tomllib.loads((FOLDER / "values.toml").read_text(encoding="utf-8"))["full"]
+    steps = {name: int(value.split("--max-steps ")[1].split()[0]) for name, value in values.items()
+             if name.startswith("lm")}  # fmt: skip
+    for name, count in steps.items():
+        text = abstracts if "{work}/arxiv" in values[name] else books
+        assert count * 65_536 <= 4 * text, name
+
+
+SWEEP = """
+[sweeps.one]
+commands = ["pretrain tiny"]
+minutes = 2
+
+[runs.beside]
+commands = ["pretrain tiny --learning-rate {rate} -o {work}/lm/beside"]
+proof = ["lm/beside/mixbench.json"]
+rate_of = "one"
+"""
+
+
+def swept(folder: Path, losses: dict[str, list[float]], others: float) -> Figure | None:
+    """Return the first figure of a comparison of a sweep of these held-out losses with plain ones."""
+    sides = 'rule = "lower", a = "sweep one", b = "lm/beside/mixbench.json#held_out_losses"'
+    family = SWEEP + re.sub(r"comparisons = .*", f'comparisons = [{{ says = "x", {sides} }}]', CLAIM)
+    for part, values in {**losses, "beside": [others, others]}.items():
+        path = folder / "lm" / (part if part == "beside" else f"one-{part}") / "mixbench.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"held_out_losses": values, "config": {"learning_rate": float(part[-1])}}
+                                   if part != "beside" else {"held_out_losses": values}))  # fmt: skip
+    (compared,) = judge(read(folder, family).claims["X1"], folder).compared
+    return compared.a
+
+
+def test_a_sweep_is_three_rates_and_two_more_seeds_of_the_best(tmp_path: Path) -> None:
+    losses = {
+        "rate1": [3.0, 3.2],
+        "rate2": [2.0, 2.2],
+        "rate3": [4.0, 4.2],
+        "seed1": [2.1, 2.3],
+        "seed2": [2.2, 2.4],
+    }
+    figure = swept(tmp_path, losses, 3.0)
+    assert figure is not None
+    assert [each.value for each in figure.seeds] == pytest.approx([2.1, 2.2, 2.3])
+    assert figure.value == pytest.approx(2.2)
+    table = read_claims("full", tmp_path)
+    runs = {run.name: run for run in table.runs}
+    assert list(runs) == [
+        "lm-one-rate1",
+        "lm-one-rate2",
+        "lm-one-rate3",
+        "lm-one-seed1",
+        "lm-one-seed2",
+        "beside",
+    ]
+    assert runs["lm-one-seed2"].commands == [
+        ("pretrain", "tiny", "--learning-rate", "{rate}", "--seed", "2", "-o", "{work}/lm/one-seed2")
+    ]
+    assert runs["beside"].needs == ["lm-one-rate1", "lm-one-rate2", "lm-one-rate3"]
+    for name in ("lm-one-seed1", "lm-one-seed2", "beside"):
+        assert pick(runs[name].picks["rate"], tmp_path) == "2.0"
+
+
+def test_a_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="sweep 'ones'; did you mean 'one'"):
+        read(tmp_path, SWEEP.replace('rate_of = "one"', 'rate_of = "ones"') + CLAIM)
 
 
 def test_scales_differ_in_their_values_alone() -> None:

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mixbench.errors import InputError, UnknownName
-from mixbench.experiments.run_list import Run, fill, in_order, missing_of, with_needs
+from mixbench.experiments.run_list import Pick, Run, fill, in_order, missing_of, with_needs
 from mixbench.experiments.run_record import read_record
 from mixbench.experiments.runs import run_missing
 
@@ -140,6 +141,21 @@ def test_a_placeholder_without_a_value_is_refused_before_anything_runs(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_word_of_a_command_can_be_picked_from_the_file_with_the_lowest_loss(tmp_path: Path) -> None:
+    for name, losses, task in (("x", [5, 1], "none-such"), ("y", [1, 3], "stdlib-code")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"losses": losses, "config": {"task": task}}))
+    choice = Pick(among=["x.json", "y.json"], lowest="losses", take="config.task")
+    run = printing("a", task="quickstart/{best}", picks={"best": choice})
+    ran, _ = go([run], tmp_path)
+    assert ran.done == ["a"]
+    record = read_record(tmp_path, "a")
+    assert record is not None
+    assert record["commands"] == [["data", "qrels", "quickstart/{best}", "--offline"]]
+    ran, said = go([printing("b", task="{best}", picks={"best": replace(choice, lowest="loss")})], tmp_path)
+    assert "nothing is at 'loss'" in ran.failed["b"]
+    assert len(said) == 1
+
+
 def test_placeholders_are_filled_within_words_and_braces_of_json_stay() -> None:
     run = Run(name="a", commands=[["x", "{work}/y-{seed}", "{}", '{"k": 1}']], proof=[])
     assert fill(run, {"work": "w", "seed": "3"}) == [["x", "w/y-3", "{}", '{"k": 1}']]
@@ -169,18 +185,70 @@ run_missing([Run(name="long", commands=[long], proof=[])], Path(sys.argv[1]))
 """
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid`, the children before theirs."""
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [below for child in found for below in descendants(child)]
+
+
+def command_of(pid: int) -> int | None:
+    """Return the process below `pid` that leads a session of its own, as each command does."""
+    return next((each for each in descendants(pid) if os.getsid(each) == each), None)
+
+
 def test_an_interrupt_ends_the_child_and_the_run_stays_missing(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path)], start_new_session=True)
-    log = tmp_path / "runs" / "long.log"
-    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-    if not children.exists():
+    if not Path(f"/proc/{parent.pid}/task/{parent.pid}/children").exists():
         pytest.skip("this system does not tell a process's children")
-    deadline = time.monotonic() + 30
-    while not (log.exists() and children.read_text().strip()) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while (child := command_of(parent.pid)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    child = int(children.read_text().split()[0])
+    assert child is not None
     os.kill(parent.pid, signal.SIGINT)
     assert parent.wait(20) != 0
     with pytest.raises(ProcessLookupError):
         os.kill(child, signal.SIGKILL)  # where it is still there, the test leaves none behind
     assert read_record(tmp_path, "long") is None
+
+
+def test_a_command_runs_where_and_with_the_environment_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    go([printing("a")], Path("work"))
+    assert Path("work/a.qrels").is_file()
+    ran, _ = go([printing("b")], Path("work"), environment={"WORLD_SIZE": "2", "LOCAL_RANK": "0"})
+    assert "2 processes were started" in ran.failed["b"]
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_the_hub_can_be_left_alone_after_its_library_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants, is_offline_mode
+
+    from mixbench.data.hub import stay_offline
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    stay_offline()
+    assert is_offline_mode()
+
+
+TOUCHING = """
+import importlib
+import torch
+from mixbench.experiments.forked import LOADED
+
+def touched(*_: object) -> None:
+    raise SystemExit("a GPU was asked for")
+
+for name in ("is_available", "device_count", "current_device", "init", "_lazy_init", "get_device_properties"):
+    setattr(torch.cuda, name, touched)
+for name in LOADED:
+    importlib.import_module(name)
+"""
+
+
+def test_what_commands_are_forked_from_never_asks_for_a_gpu() -> None:
+    """After that no process forked from it could use one."""
+    ended = subprocess.run([sys.executable, "-c", TOUCHING], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

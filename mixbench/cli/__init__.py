@@ -37,7 +37,7 @@ from mixbench.cli.looking import (
 )
 from mixbench.cli.mining import mine_command
 from mixbench.cli.models import export_command
-from mixbench.cli.probing import probe_command, retention_command
+from mixbench.cli.probing import probe_command, relate_command, retention_command
 from mixbench.cli.reproducing import reproduce_command, run_command
 from mixbench.cli.results import results_compare_command, results_export_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
@@ -56,6 +56,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "search": search_command,
     "probe": probe_command,
     "retention": retention_command,
+    "relate": relate_command,
     "reproduce": reproduce_command,
     "run": run_command,
     "train-tokenizer": train_tokenizer_command,

@@ -121,3 +121,27 @@ def retention_command(
         device=device,
     )
     print_measured(run_retention(models, options, settings), output, as_json=as_json)
+
+
+def relate_command(
+    models: Annotated[list[str], typer.Argument(help="Names of model folders below --records.")],
+    probe: Annotated[list[Path], typer.Option(help="What probe --json printed of them; repeatable.")],
+    records: Annotated[Path, typer.Option(help="Folder of the folders that pretrain wrote.")],
+    pools: Annotated[Path, typer.Option(help="Folder with a report of pools for each, NAME.json.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the models to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Relate models: what a probe finds in them, their language loss and their nDCG@10, by rank correlations.
+
+    Intervals are of 95 % over models drawn again.
+    """
+    from mixbench.experiments.relating import run_relating
+    from mixbench.experiments.relation_plot import relation_svg
+    from mixbench.experiments.reporting import print_measured
+    from mixbench.files import write_atomic
+
+    report = run_relating(models, probe, records, pools)
+    if plot is not None:
+        write_atomic(plot, relation_svg(report.models, [each.stem for each in probe], "ndcg_at_10"))
+    print_measured(report, output, as_json=as_json)

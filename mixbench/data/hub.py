@@ -1,6 +1,7 @@
 """The Hugging Face hub, through mteb: asked whether it answers before anything slow is imported."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -32,6 +33,13 @@ def why_no_hub(mteb_names: Iterable[str], *, offline: bool = False) -> str:
         problem = _probe(endpoint)
         ANSWERS[endpoint] = time.monotonic(), problem
     return problem
+
+
+def stay_offline() -> None:
+    """Let the hub's libraries open no connection from now on, also where they have been loaded before."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is first imported
+    if (constants := sys.modules.get("huggingface_hub.constants")) is not None:
+        constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]  # and looked up in each request
 
 
 def hub_endpoint() -> str:

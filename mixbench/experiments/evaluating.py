@@ -1,12 +1,12 @@
 """`mixbench eval`: every model on every task, through one path."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from mixbench.data import RetrievalData, task_sha256
+from mixbench.data.hub import stay_offline
 from mixbench.data.load import load_data, locate
 from mixbench.errors import InputError, MissingData
 from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
@@ -55,7 +55,7 @@ def run_evaluations(
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
     if places.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is first imported
+        stay_offline()
     present = _with_data(tasks, places, skip_missing)
     systems = open_systems(models, options)
     check_lessons(systems, present)

@@ -54,6 +54,8 @@ class PoolReport:
     pools: Sequence[PoolRow]
     all_documents: Mapping[str, Estimate]
     """top1, mrr_at_10 and ndcg_at_10"""
+    ranks: str
+    """Of the document sought, among all, for each query: numbers with spaces, so that a file stays small."""
     provenance: Mapping[str, Any]
 
     def to_json(self) -> str:
@@ -113,6 +115,7 @@ def run_pools(
         seeds=list(seeds),
         pools=_rows(found, items),
         all_documents=estimates(rank_scores(found.ranks), items.positives),
+        ranks=" ".join(map(str, found.ranks.tolist())),
         provenance=describe_run(
             command=command_line(sys.argv[1:]), device=options.device, seed=options.seed
         ).model_dump(),

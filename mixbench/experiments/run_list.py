@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixbench.errors import InputError, UnknownName
@@ -12,12 +12,26 @@ PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pick:
+    """A word of a command that is read from files of earlier runs when the run starts.
+
+    Of `among`, JSON files below the work folder, the one with the lowest mean at the pointer `lowest` counts,
+    and the word is what that file has at `take`. So a learning rate is chosen by its loss.
+    """
+
+    among: Sequence[str]
+    lowest: str
+    take: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """Commands that make some files.
 
     `commands` are the words after `mixbench`, with placeholders such as {work}; they run one after another.
     `proof` are files below the work folder that show the run done, each written whole or not at all. What
     the commands print goes to the file `printed`, below the work folder too, when the last has ended well.
+    `picks` are placeholders that stand open until the run starts; what makes their files is among `needs`.
     `minutes` is an estimate; `slots` is the share that a run takes of what they all run on; `portion` tells
     which runs are started together, 0 is for what every portion may need.
     """
@@ -30,6 +44,7 @@ class Run:
     slots: int = 1
     portion: int = 0
     printed: str | None = None
+    picks: Mapping[str, Pick] = field(default_factory=dict)
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:
@@ -84,13 +99,15 @@ def is_done(run: Run, work: Path) -> bool:
 
 
 def fill(run: Run, values: Mapping[str, str]) -> list[list[str]]:
-    """Return the commands of `run` with `values` for the placeholders.
+    """Return the commands of `run` with `values` for the placeholders, but for those of its picks.
 
     Raises:
         InputError: a placeholder has no value.
     """
 
     def value(found: re.Match[str]) -> str:
+        if found[1] in run.picks:
+            return found[0]
         if found[1] not in values:
             raise InputError(
                 f"run {run.name!r}: nothing is given for {found[0]}; give it, as by"

@@ -1,16 +1,16 @@
-"""The commands of one run as child processes, one after another, with a log and what they print."""
+"""The commands of one run as processes, one after another, with a log and what they print."""
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
+from mixbench.experiments.forked import start_command
 from mixbench.experiments.run_record import record_path
 
 GRACE = 10.0
@@ -60,18 +60,18 @@ class RunProcess:
         environment: Mapping[str, str],
     ) -> None:
         self.run, self.work, self.waiting = run, work, list(commands)
-        self.environment = {**os.environ, **environment}
+        self.environment = environment
         self.log = record_path(work, run.name).with_suffix(".log")
         self.output = self.log.with_suffix(".out")
         self.seconds: list[float] = []
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.unlink(missing_ok=True)
-        self.output.unlink(missing_ok=True)
+        self.log.write_bytes(b"")
+        self.output.write_bytes(b"")
         self.began, self.process = self._next()
 
     def step(self) -> int | None:
         """Return the status of the run if it has ended; start its next command if one of them has."""
-        status = self.process.poll()
+        status = self.process.exitcode
         if status is None:
             return None
         self.seconds.append(round(monotonic() - self.began, 1))
@@ -97,24 +97,15 @@ class RunProcess:
         """End the process, and what it has started itself."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
+                assert self.process.pid is not None
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
+                self.process.kill()  # it has ended, or does not lead its session yet
+            self.process.join(GRACE)
+            if self.process.exitcode is not None:
                 return
-            try:
-                self.process.wait(GRACE)
-                return
-            except subprocess.TimeoutExpired:
-                continue
 
-    def _next(self) -> "tuple[float, subprocess.Popen[bytes]]":
-        command = [sys.executable, "-m", "mixbench", *self.waiting.pop(0)]
-        with self.log.open("ab") as log, self.output.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=self.environment,
-                start_new_session=True,
-            )
+    def _next(self) -> tuple[float, BaseProcess]:
+        words = self.waiting.pop(0)
+        process = start_command(words, self.environment, log=self.log, output=self.output)
         return monotonic(), process

@@ -2,7 +2,8 @@
 
 A run is done when the files that prove it are there, and beside them its record with the same commands: the
 record is written last, so that a run that was cut off counts as missing. One that needs a run that is missing
-is missing too. Runs that need nothing of each other go on at once, as far as slots are free.
+is missing too. Runs that need nothing of each other go on at once, as far as slots are free,
+and share the cores.
 
     WORK/runs/NAME.json     the record: commands, seconds, and where they ran
     WORK/runs/NAME.log      what the commands said on standard error
@@ -10,11 +11,15 @@ is missing too. Runs that need nothing of each other go on at once, as far as sl
 `run_list.py` says what a run is.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
+from mixbench.errors import InputError
+from mixbench.experiments.forked import THREADS
+from mixbench.experiments.picking import with_picks
 from mixbench.experiments.run_list import Run, fill, in_order, missing_of
 from mixbench.experiments.run_process import RunProcess, uninterrupted
 from mixbench.experiments.run_record import record_of, record_path
@@ -73,7 +78,7 @@ def run_missing(
         device=filled.get("device", "cpu"),
         slots=slots,
         max_minutes=max_minutes,
-        environment=environment or {},
+        environment={THREADS: str(max(1, (os.cpu_count() or 1) // slots)), **(environment or {})},
     )
     waiting = [run for run in ordered if run.name in missing]
     try:
@@ -120,11 +125,18 @@ class _Crew:
                 # A run of many slots is not overtaken for ever by small ones behind it.
                 blocked = blocked or self._needs_met(run)
             else:
-                with uninterrupted():
-                    process = RunProcess(self.work, run, self.commands[run.name], self.environment)
-                    self.going[run.name] = (run, process)
-                self.say(f"{run.name}: started, about {run.minutes:g} min")
+                self._begin(run)
         return still
+
+    def _begin(self, run: Run) -> None:
+        try:
+            commands = with_picks(run, self.commands[run.name], self.work)
+        except InputError as error:
+            self._fail(run.name, str(error))
+            return
+        with uninterrupted():
+            self.going[run.name] = (run, RunProcess(self.work, run, commands, self.environment))
+        self.say(f"{run.name}: started, about {run.minutes:g} min")
 
     def look(self) -> None:
         """See which processes have ended."""

@@ -14,6 +14,7 @@ from typing import Any
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.claims.figures import files_of
 from mixbench.experiments.claims.rules import PAIRED, SHOWN, SINGLE
+from mixbench.experiments.claims.sweeps import Sweeps, read_sweeps, runs_of_sweeps, with_rate, with_sweeps
 from mixbench.experiments.run_list import Run, with_needs
 from mixbench.experiments.run_table import filled, made, run_stated
 
@@ -26,7 +27,8 @@ class Comparison:
     """One thing that must be so: figures by reference (see `figures.py`), a rule, and its number.
 
     `a` and `b` may name several figures, of which the lowest counts, or by `best` the highest: one for each
-    learning rate that was tried. `times` is the factor that turns `a` into the unit of `b`.
+    learning rate that was tried. `seeds_a` and `seeds_b` are the same figures by other training seeds, with
+    the rate that counted. `times` is the factor that turns `a` into the unit of `b`.
     """
 
     says: str
@@ -37,6 +39,8 @@ class Comparison:
     """The margin of "lower", "higher" and "similar", the factor of "times", the limit of others."""
     best: str = "lowest"
     times: float = 1.0
+    seeds_a: Sequence[str] = ()
+    seeds_b: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.rule not in (*PAIRED, *SINGLE, SHOWN):
@@ -55,7 +59,8 @@ class Comparison:
     @property
     def files(self) -> list[str]:
         """The evidence that it needs."""
-        return [name for side in self.sides for reference in side for name in files_of(reference)]
+        references = [*self.sides[0], *self.sides[1], *self.seeds_a, *self.seeds_b]
+        return [name for reference in references for name in files_of(reference)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +147,15 @@ def read_claims(scale: str = "full", folder: Path = FOLDER) -> ClaimTable:
     values: dict[str, str] = tomllib.loads((folder / "values.toml").read_text(encoding="utf-8"))[scale]
     claims: dict[str, Claim] = {}
     runs: list[Run] = []
-    for path in sorted(folder.glob("[0-9]*.toml")):
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
-        runs += [run_stated(path, name, body, values) for name, body in stated.pop("runs", {}).items()]
+    read = [(path, tomllib.loads(path.read_text(encoding="utf-8"))) for path in _files(folder)]
+    sweeps = read_sweeps([(path, stated.pop("sweeps", {})) for path, stated in read])
+    for path, stated in read:
+        bodies = {**runs_of_sweeps(path, sweeps), **stated.pop("runs", {})}
+        runs += [
+            run_stated(path, name, with_rate(path, body, sweeps), values) for name, body in bodies.items()
+        ]
         for body in stated.pop("claims", ()):
-            claim = _claim(path, body, values)
+            claim = _claim(path, body, values, sweeps)
             if claim.id in claims:
                 raise InputError.at(path, None, f"claim {claim.id!r} is there twice")
             claims[claim.id] = claim
@@ -155,9 +164,15 @@ def read_claims(scale: str = "full", folder: Path = FOLDER) -> ClaimTable:
     return ClaimTable(scale, claims, runs)
 
 
-def _claim(path: Path, body: dict[str, Any], values: Mapping[str, str]) -> Claim:
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.toml"))
+
+
+def _claim(path: Path, body: dict[str, Any], values: Mapping[str, str], sweeps: Sweeps) -> Claim:
     compared = [
-        made(path, Comparison, {key: filled(value, values) for key, value in each.items()})
+        made(
+            path, Comparison, {key: filled(value, values) for key, value in with_sweeps(each, sweeps).items()}
+        )
         for each in body.pop("comparisons", ())
     ]
     return made(path, Claim, {**body, "comparisons": compared})

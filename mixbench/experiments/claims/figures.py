@@ -2,7 +2,8 @@
 
 The steps of a pointer are separated by points: a key, or a list's only element with certain values, as in
 `pools/mixer.json#pools[n=32].exact`. What is there may be a number, a list of samples, or a mean with its
-interval. `FILE@REFERENCE` has the loss of a training curve at the moment when the shorter of two runs ended.
+interval. `FILE@FILE` has the loss of the first training curve at the moment when the shorter of both ended.
+`FILE^n` has of a report of pools the exact top-1 of each query in pools of n, so that systems can be paired.
 """
 
 import json
@@ -14,14 +15,15 @@ from typing import Any
 from mixbench.errors import InputError
 from mixbench.experiments.claims.rules import Figure
 
-STEP = re.compile(r"([\w-]*)(?:\[([^\]]*)\])?")
+STEP = re.compile(r"([\w-]*)(?:\[((?:[^\[\]]|\[[^\]]*\])*)\])?")
+"""A key, and what is chosen of a list, in which a name may have brackets of its own."""
 STEPS = re.compile(r"\.(?![^\[]*\])")
 """A point outside brackets."""
 
 
 def file_of(reference: str) -> str:
     """Return the file that a reference names."""
-    return re.split("[#@]", reference)[0]
+    return re.split("[#@^]", reference)[0]
 
 
 def files_of(reference: str) -> list[str]:
@@ -38,11 +40,18 @@ def read_figure(folder: Path, reference: str) -> Figure | None:
     if "@" in reference:
         own, other = (_curve(folder, name) for name in reference.split("@"))
         return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
+    if "^" in reference:
+        return Figure.mean(_top1(folder, *reference.split("^")))
+    return _figure(read_value(folder, reference), folder / file_of(reference), reference)
+
+
+def read_value(folder: Path, reference: str) -> Any:
+    """Return whatever is where `reference`, FILE#POINTER, leads. Raises InputError as `read_figure`."""
     name, _, pointer = reference.partition("#")
     found = read_evidence(folder, name)
     for step in STEPS.split(pointer):
         found = _follow(found, step, folder / name, pointer)
-    return _figure(found, folder / name, pointer)
+    return found
 
 
 def read_evidence(evidence: Path, name: str) -> Any:
@@ -77,6 +86,21 @@ def _curve(folder: Path, name: str) -> list[dict[str, float]]:
     return curve
 
 
+def _top1(folder: Path, name: str, n: str) -> list[float]:
+    """Return the probability of each query to find its document first, in pools of `n`."""
+    import numpy as np
+
+    from mixbench.probes.pools import exact_top1
+
+    report = read_evidence(folder, name)
+    try:
+        ranks = np.array([int(rank) for rank in report["ranks"].split()])
+        found: list[float] = exact_top1(ranks, report["documents"], [int(n)])[:, 0].tolist()
+    except (KeyError, TypeError, ValueError):
+        raise InputError.at(folder / name, None, "no report of pools: it has no ranks") from None
+    return found
+
+
 def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
     match = STEP.fullmatch(step)
     lost = InputError.at(path, None, f"nothing is at {step!r} of {pointer!r}; run its claim again")
@@ -98,7 +122,7 @@ def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
     return fitting[0]
 
 
-def _figure(found: Any, path: Path, pointer: str) -> Figure | None:
+def _figure(found: Any, path: Path, reference: str) -> Figure | None:
     if found is None:
         return None
     if isinstance(found, dict) and {"mean", "low", "high"} <= found.keys():
@@ -107,4 +131,4 @@ def _figure(found: Any, path: Path, pointer: str) -> Figure | None:
         return Figure.mean(found)
     if isinstance(found, int | float) and not isinstance(found, bool):
         return Figure.plain(found)
-    raise InputError.at(path, None, f"{pointer!r} leads to no figure; run its claim again")
+    raise InputError.at(path, None, f"{reference!r} leads to no figure; run its claim again")

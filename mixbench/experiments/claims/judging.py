@@ -48,16 +48,22 @@ def judge(claim: Claim, evidence: Path) -> Judged:
 
 
 def _compare(comparison: Comparison, evidence: Path) -> Compared:
-    a, b = (_best(side, comparison, evidence) for side in comparison.sides)
+    seeds = (comparison.seeds_a, comparison.seeds_b)
+    a, b = (
+        _best(side, others, comparison, evidence)
+        for side, others in zip(comparison.sides, seeds, strict=True)
+    )
     if a is not None:
         a = a.times(comparison.times)
     return Compared(comparison=comparison, a=a, b=b, answer=_answer(comparison, a, b))
 
 
-def _best(side: Sequence[str], comparison: Comparison, evidence: Path) -> Figure | None:
+def _best(side: Sequence[str], seeds: Sequence[str], comparison: Comparison, evidence: Path) -> Figure | None:
     found = [figure for reference in side if (figure := read_figure(evidence, reference)) is not None]
     choose = min if comparison.best == "lowest" else max
-    return choose(found, key=lambda figure: figure.value, default=None)
+    best = choose(found, key=lambda figure: figure.value, default=None)
+    others = [figure for reference in seeds if (figure := read_figure(evidence, reference)) is not None]
+    return Figure.of_seeds([best, *others]) if best is not None and others else best
 
 
 def _answer(comparison: Comparison, a: Figure | None, b: Figure | None) -> str | None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mixbench.experiments.claims.claim import Claim, ClaimTable
+from mixbench.experiments.claims.evidence import kept_of
 from mixbench.experiments.claims.figures import read_evidence
 from mixbench.experiments.claims.judging import NOT_RUN, NOT_TESTED, Compared, Judged, judge
 from mixbench.experiments.claims.rules import PAIRED, Figure, difference
 from mixbench.experiments.run_record import read_record
 
 EVIDENCE = "evidence"
+RECORD_FILE = "mixbench.json"
 VERDICTS = ("holds", "holds in part", "fails", "undecided", "not measured", NOT_RUN, NOT_TESTED)
 HEAD = """# The claims of arXiv 2409.01482
 
@@ -22,8 +24,10 @@ reference; they come from other data, sizes and hours, and only the direction is
 A claim holds where each of its comparisons is answered yes, in part where one is, and fails where none is. An
 answer is yes or no only where the whole 95 % interval lies on one side, else it is unclear, and a claim with
 nothing but no and unclear is undecided. Differences of language models are paired over the same held-out
-windows; those of other figures compare the ends of two intervals. Each model was trained with one seed, and
-what another would change is in no interval.
+windows, and those of pools over the same queries; other figures compare the ends of two intervals. Where
+models were trained with three seeds, differences are taken seed by seed, and the interval is that of their
+mean; all other models have one seed, and what another would change is in no interval. The learning rate that
+is best of three is chosen by the held-out loss that is then shown, for every family alike.
 """
 
 
@@ -79,7 +83,7 @@ def _row(judged: Judged, table: ClaimTable, folder: Path) -> str:
     ours = "<br>".join(map(_line, judged.compared)) or "–"
     about = [f"{claim.setting}; {claim.data}"]
     about += [f"not tested: {claim.lacks}"] if claim.lacks else []
-    about += _trained(claim, folder / EVIDENCE)
+    about += _trained(claim, table, folder / EVIDENCE)
     cells = (claim.id, f"**{judged.verdict}**", claim.says, claim.paper, ours, "<br>".join(about))
     return f"| {' | '.join(cells)} | {_proof(claim, folder)} |"
 
@@ -95,14 +99,15 @@ def _line(compared: Compared) -> str:
     return f"{comparison.says}: {values}{answer}"
 
 
-def _trained(claim: Claim, evidence: Path) -> Iterator[str]:
-    """Yield what the language models of a claim read, each kind once."""
+def _trained(claim: Claim, table: ClaimTable, evidence: Path) -> Iterator[str]:
+    """Yield what the language models of a claim read, also those behind its figures, each kind once."""
+    names = [name for run in table.runs_of([claim]) if run.portion for name in kept_of(run)]
     said = {
         f"{record['unique_tokens']:,} unique tokens, {record['epochs']:.2g} epochs"
-        for name in claim.files
-        if (evidence / name).is_file()
-        and isinstance(record := read_evidence(evidence, name), dict)
-        and record.get("kind") == "pretrain"
+        for name in names
+        if name.endswith(RECORD_FILE)
+        and (evidence / name).is_file()
+        and (record := read_evidence(evidence, name)).get("kind") == "pretrain"
     }
     yield from sorted(said)
 

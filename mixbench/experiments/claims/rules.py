@@ -3,16 +3,21 @@
 A figure is a mean with its 95 % interval, perhaps with the samples that it is the mean of. Two figures with
 as many samples are of the same texts, and are compared by the bootstrap of their paired differences. Two
 with intervals alone are compared by these, end against end, which is stricter. Two plain numbers are compared
-as they are. "yes" and "no" are only said where the whole interval lies on one side; between, it is unclear.
+as they are. Two with a figure for each training seed are compared seed by seed, by the t-interval of these
+differences: it holds what another seed would change. Beside a figure of one seed the first seed stands. "yes"
+and "no" are only said where the whole interval lies on one side; between, it is unclear.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Literal
 
 from mixbench.experiments.estimates import estimate
 
 Answer = Literal["yes", "no", "unclear"]
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+"""Half the width of a 95 % interval of a mean, in standard errors, by how many numbers it is the mean of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,8 @@ class Figure:
     low: float
     high: float
     samples: Sequence[float] = ()
+    seeds: "Sequence[Figure]" = ()
+    """A figure for each training seed, where there are several; the value is their mean."""
 
     @classmethod
     def plain(cls, value: float) -> "Figure":
@@ -35,16 +42,31 @@ class Figure:
         found = estimate([samples])
         return cls(value=found.mean, low=found.low, high=found.high, samples=samples)
 
+    @classmethod
+    def of_seeds(cls, seeds: "Sequence[Figure]") -> "Figure":
+        """Return the mean of one figure for each of 2 to 5 seeds, with its t-interval."""
+        values = [each.value for each in seeds]
+        half = T_95[len(values)] * stdev(values) / len(values) ** 0.5
+        value = fmean(values)
+        return cls(value=value, low=value - half, high=value + half, seeds=seeds)
+
     def times(self, factor: float) -> "Figure":
         """Return the figure in another unit; `factor` is above 0."""
         samples = [sample * factor for sample in self.samples]
         return Figure(
-            value=self.value * factor, low=self.low * factor, high=self.high * factor, samples=samples
+            value=self.value * factor,
+            low=self.low * factor,
+            high=self.high * factor,
+            samples=samples,
+            seeds=[each.times(factor) for each in self.seeds],
         )
 
 
 def difference(a: Figure, b: Figure) -> Figure:
     """Return a - b, with the interval that what is known of them allows."""
+    if a.seeds and len(a.seeds) == len(b.seeds):
+        return Figure.of_seeds([difference(*pair) for pair in zip(a.seeds, b.seeds, strict=True)])
+    a, b = (each.seeds[0] if each.seeds else each for each in (a, b))
     if a.samples and len(a.samples) == len(b.samples):
         return Figure.mean([one - other for one, other in zip(a.samples, b.samples, strict=True)])
     return Figure(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low)

@@ -1,0 +1,133 @@
+"""`mixbench relate`: does what can be inverted retrieve? Models by accuracy, language loss and nDCG@10.
+
+Every number is read from what `probe --json`, `pretrain` and `pools` have left. Correlations are Spearman's,
+of ranks, with percentile intervals over models drawn again: they are few, so these are wide.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+
+from mixbench.errors import InputError
+from mixbench.evaluation.provenance import describe_run
+from mixbench.experiments.claims.figures import read_value
+from mixbench.experiments.estimates import Estimate
+from mixbench.experiments.lineage import command_line
+
+DRAWS = 10_000
+LEAST = 4
+"""Models, at least, that are correlated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Of two figures over all models; None where one of them is the same for all."""
+
+    a: str
+    b: str
+    rho: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelationReport:
+    """The figures of each model, and their rank correlations."""
+
+    models: Sequence[dict[str, Any]]
+    """Name and figures: top-1 accuracy by each probe, held-out loss, nDCG@10 among all documents."""
+    correlations: Sequence[Correlation]
+    provenance: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Return the report as indented JSON."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def table(self) -> Table:
+        """Return the report as a table, a row for each model."""
+        table = Table(title="Inversion, language and retrieval", title_justify="left")
+        figures = [name for name in self.models[0] if name != "model"]
+        table.add_column("model")
+        for name in figures:
+            table.add_column(name, justify="right")
+        for row in self.models:
+            table.add_row(Text(row["model"]), *(f"{row[name]:.3f}" for name in figures))
+        table.caption = "\n".join(
+            f"{each.a} and {each.b}: rho {'none' if each.rho is None else each.rho.shown()}"
+            for each in self.correlations
+        )
+        return table
+
+
+def run_relating(names: Sequence[str], probes: Sequence[Path], records: Path, pools: Path) -> RelationReport:
+    """Relate the models called `names`.
+
+    Args:
+        names: folders below `records`, and files without .json below `pools`.
+        probes: what `probe --json` printed, of these models; a file's name without .json names its figure.
+        records: folder of the model folders that `pretrain` wrote.
+        pools: folder of the reports of `pools`.
+
+    Raises:
+        InputError: too few models, or a file cannot be read or lacks what is looked for.
+    """
+    if len(set(names)) < max(LEAST, len(names)):
+        raise InputError(f"{len(set(names))} different models of {len(names)}; give at least {LEAST}")
+    rows = [_figures(name, probes, records, pools) for name in names]
+    figures = [name for name in rows[0] if name != "model"]
+    correlations = [
+        Correlation(a=a, b=b, rho=rank_correlation([row[a] for row in rows], [row[b] for row in rows]))
+        for a, b in combinations(figures, 2)
+    ]
+    made = describe_run(command=command_line(sys.argv[1:]), device="cpu", seed=0)
+    return RelationReport(models=rows, correlations=correlations, provenance=made.model_dump())
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Estimate | None:
+    """Return Spearman's correlation with its 95 % interval; None where a or b is all the same.
+
+    Draws in which one is all the same tell nothing, and are left out.
+    """
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return None
+    drawn_DN = np.random.default_rng(seed).integers(len(a), size=(DRAWS, len(a)))
+    a_N, b_N = np.asarray(a, float), np.asarray(b, float)
+    found = np.array([_spearman(a_N[drawn_N], b_N[drawn_N]) for drawn_N in drawn_DN])
+    low, high = np.nanpercentile(found, (2.5, 97.5)).tolist()
+    return Estimate(mean=_spearman(a_N, b_N), low=low, high=high)
+
+
+def _spearman(a_N: NDArray[np.float64], b_N: NDArray[np.float64]) -> float:
+    ranks = [_ranks(each) for each in (a_N, b_N)]
+    centred = [each - each.mean() for each in ranks]
+    size = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
+    return float((centred[0] * centred[1]).sum()) / size if size else float("nan")
+
+
+def _ranks(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks, of equal values the mean of theirs."""
+    _, places_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    mean: NDArray[np.float64] = (last - (counts - 1) / 2)[places_N]
+    return mean
+
+
+def _figures(name: str, probes: Sequence[Path], records: Path, pools: Path) -> dict[str, Any]:
+    accuracies = {
+        probe.stem: float(read_value(probe.parent, f"{probe.name}#[model={name}].top1.mean"))
+        for probe in probes
+    }
+    return {
+        "model": name,
+        **accuracies,
+        "loss": fmean(read_value(records / name, "mixbench.json#held_out_losses")),
+        "ndcg_at_10": float(read_value(pools, f"{name}.json#all_documents.ndcg_at_10.mean")),
+    }
