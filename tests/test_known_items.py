@@ -71,7 +71,7 @@ def test_a_model_that_was_trained_on_the_data_is_marked(run: Run) -> None:
         marked = run(verb, "-m", "mixer-tiny", "--pairs", "squad.jsonl", size, 5, *more)
         plain = run(verb, "-m", "mixer-tiny", "--pairs", "words.jsonl", size, 5, *more)
         assert "mixer-tiny† on squad" in marked.out
-        assert "† trained on squad" in marked.out
+        assert "† trained on SQuAD, squad" in marked.out  # by its teacher, and by itself
         assert "mixer-tiny on words" in plain.out
         assert "†" not in plain.out
 

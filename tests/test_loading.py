@@ -14,11 +14,12 @@ from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError
 from mixbench.experiments.lineage import read_training_sources
-from mixbench.experiments.systems import EncoderOptions, open_system
+from mixbench.experiments.systems import MINILM_SOURCES, EncoderOptions, open_system
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model, model_folder, model_sha256
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from mixbench.retrievers.dense import DenseRetriever
+from mixbench.training.record import model_card
 
 TEXTS = ["the lift of a wing", "drag", ""]
 
@@ -259,8 +260,14 @@ def test_the_shipped_mixer_has_the_shipped_tokenizer_and_a_card() -> None:
     assert load_tokenizer(folder / "tokenizer.json").get_vocab() == load_tokenizer().get_vocab()
     card = (folder / "README.md").read_text()
     record = json.loads((folder / "mixbench.json").read_text())
-    assert record["command"] in card
-    assert all(source["sha256"] in card and source["licence"] for source in record["sources"])
+    assert all(command in card for command in (*record["earlier_commands"], record["command"]))
+    assert f"{record['seconds']:.0f} s" in card
+    assert record["base_sha256"] in card
+    assert record["teacher_sha256"] in card
+    assert all(source["sha256"] in card and source["licence"] in card for source in record["sources"])
+    names = "SQuAD", "arXiv", "MedQuAD", "Princeton", "SciTLDR", "repositories", "Project Gutenberg"
+    assert all(name in source["licence"] for name, source in zip(names, record["sources"], strict=False))
+    assert card == model_card("mixer-tiny", record)
 
 
 # Identity
@@ -299,7 +306,9 @@ def test_a_folder_without_model_files_has_no_hash(tmp_path: Path) -> None:
 
 def test_training_sources_are_those_of_the_folders_own_record(folder: Path) -> None:
     shipped = read_training_sources(model_folder("mixer-tiny"))
-    assert shipped == ("squad", "arxiv", "medquad", "wordnet", "scitldr", "code")
+    assert shipped is not None
+    assert shipped[-7:] == ("squad", "arxiv", "medquad", "wordnet", "scitldr", "code", "gutenberg")
+    assert shipped[:-7] == MINILM_SOURCES  # its teacher's
     assert read_training_sources(folder) is None
     (folder / "mixbench.json").write_text('{"training_sources": ["a", "b"]}')
     assert read_training_sources(folder) == ("a", "b")
