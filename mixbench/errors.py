@@ -28,6 +28,13 @@ class InputError(MixbenchError):
         where = f"{path}:{line}" if line is not None else f"{path}"
         return cls(f"{where}: {problem}")
 
+    @classmethod
+    def check_least(cls, least: int, **numbers: int | None) -> None:
+        """Raise the error that names the first of `numbers` below `least`; one of None has no value yet."""
+        for name, number in numbers.items():
+            if number is not None and number < least:
+                raise cls(f"{name} is {number!r}; give at least {least}")
+
 
 class UnknownName(MixbenchError):
     """A name that nothing answers to."""

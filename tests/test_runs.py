@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -197,17 +198,26 @@ def command_of(pid: int) -> int | None:
 
 
 def test_an_interrupt_ends_the_child_and_the_run_stays_missing(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path)], start_new_session=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(tmp_path)],
+        start_new_session=True,
+        # What is started in the background may have interrupts ignored, and leaves that to its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     if not Path(f"/proc/{parent.pid}/task/{parent.pid}/children").exists():
+        parent.kill()
         pytest.skip("this system does not tell a process's children")
     deadline = time.monotonic() + 60
     while (child := command_of(parent.pid)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert child is not None
     os.kill(parent.pid, signal.SIGINT)
-    assert parent.wait(20) != 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)  # where it is still there, the test leaves none behind
+    try:
+        assert parent.wait(20) != 0
+    finally:  # where they are still there, the test leaves none behind
+        parent.kill()
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     assert read_record(tmp_path, "long") is None
 
 

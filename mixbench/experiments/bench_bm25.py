@@ -44,9 +44,8 @@ class BM25Settings:
     def __post_init__(self) -> None:
         if self.work not in WORKS:
             raise UnknownName.of("work", self.work, WORKS)
-        for name in ("documents", "queries", "k", "rounds", "warm_up"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; give at least 1")
+        numbers = {name: value for name, value in asdict(self).items() if name not in ("work", "seed")}
+        InputError.check_least(1, **numbers)
 
 
 def bench_bm25(settings: BM25Settings) -> BenchReport:

@@ -37,10 +37,7 @@ class EncodeSettings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("documents", "tokens", "rounds", "warm_up", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value!r}; give at least 1")
+        InputError.check_least(1, **asdict(self))
 
 
 def bench_encode(

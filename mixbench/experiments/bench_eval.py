@@ -47,10 +47,8 @@ class EvalSettings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("rounds", 1), ("warm_up", 0), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{name} is {value!r}; give at least {least}")
+        InputError.check_least(1, batch_size=self.batch_size, rounds=self.rounds, threads=self.threads)
+        InputError.check_least(0, warm_up=self.warm_up)
 
 
 def bench_eval(settings: EvalSettings, places: Places) -> BenchReport:

@@ -31,8 +31,7 @@ def bench_import(rounds: int = 20, warm_up: int = 2) -> BenchReport:
 
     Raises InputError for fewer than one round, MixbenchError where mixbench cannot be started.
     """
-    if rounds < 1:
-        raise InputError(f"rounds is {rounds!r}; give at least 1")
+    InputError.check_least(1, rounds=rounds)
     notes: list[str] = []
     contenders = [
         FreshProcess("mixbench", "--help", [sys.executable, "-m", "mixbench", "--help"]),

@@ -45,10 +45,7 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("documents", "dimension", "queries", "k", "rounds", "warm_up", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value!r}; give at least 1")
+        InputError.check_least(1, **{name: value for name, value in asdict(self).items() if name != "seed"})
         if self.k > self.documents:
             raise InputError(f"k is {self.k!r}, of {self.documents} documents; give at most that")
 

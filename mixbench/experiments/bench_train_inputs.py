@@ -35,9 +35,7 @@ class TrainBenchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rounds", "warm_up"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; give at least 1")
+        InputError.check_least(1, steps=self.steps, rounds=self.rounds, warm_up=self.warm_up)
         self.config()
 
     @property

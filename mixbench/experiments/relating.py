@@ -100,24 +100,24 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -
         return None
     drawn_DN = np.random.default_rng(seed).integers(len(a), size=(DRAWS, len(a)))
     a_N, b_N = np.asarray(a, float), np.asarray(b, float)
-    found = np.array([_spearman(a_N[drawn_N], b_N[drawn_N]) for drawn_N in drawn_DN])
-    low, high = np.nanpercentile(found, (2.5, 97.5)).tolist()
-    return Estimate(mean=_spearman(a_N, b_N), low=low, high=high)
+    found_D = _spearman(a_N[drawn_DN], b_N[drawn_DN])
+    low, high = np.nanpercentile(found_D, (2.5, 97.5)).tolist()
+    return Estimate(mean=float(_spearman(a_N, b_N)), low=low, high=high)
 
 
-def _spearman(a_N: NDArray[np.float64], b_N: NDArray[np.float64]) -> float:
-    ranks = [_ranks(each) for each in (a_N, b_N)]
-    centred = [each - each.mean() for each in ranks]
-    size = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
-    return float((centred[0] * centred[1]).sum()) / size if size else float("nan")
+def _spearman(a_DN: NDArray[np.float64], b_DN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the correlations (D) of ranks along the last axis; NaN where a or b is all the same.
 
+    They are those of scipy's spearmanr, which takes one pair at a time.
+    """
+    from scipy.stats import rankdata
 
-def _ranks(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks, of equal values the mean of theirs."""
-    _, places_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    mean: NDArray[np.float64] = (last - (counts - 1) / 2)[places_N]
-    return mean
+    ranks = (rankdata(each, axis=-1) for each in (a_DN, b_DN))
+    a_centred, b_centred = (each - each.mean(axis=-1, keepdims=True) for each in ranks)
+    size_D = np.sqrt((a_centred**2).sum(axis=-1) * (b_centred**2).sum(axis=-1))
+    with np.errstate(invalid="ignore"):
+        correlations_D: NDArray[np.float64] = (a_centred * b_centred).sum(axis=-1) / size_D
+    return correlations_D
 
 
 def _figures(name: str, probes: Sequence[Path], records: Path, pools: Path) -> dict[str, Any]:

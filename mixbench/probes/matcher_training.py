@@ -46,9 +46,7 @@ class MatcherSettings:
     """Of the order of the queries and of the sets."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}; give at least 1")
+        InputError.check_least(1, epochs=self.epochs, batch_size=self.batch_size)
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; give a number above 0")
