@@ -250,6 +250,13 @@ def test_a_model_without_a_maximum_length_tells_no_truncated_share() -> None:
     assert (retriever.max_length, retriever.truncated_share) == (None, None)
 
 
+def test_a_model_that_reads_whole_texts_is_given_no_maximum_length() -> None:
+    static = word_model()
+    with pytest.raises(InputError, match="maximum length 5: StaticEmbedding always reads whole texts; leave"):
+        dense(static, max_length=5)
+    assert static.max_seq_length is None
+
+
 @pytest.mark.parametrize("length", [0, 9])
 def test_a_maximum_length_that_the_model_has_no_positions_for_is_refused(
     length: int, bert: SentenceTransformer

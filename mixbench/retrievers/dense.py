@@ -197,7 +197,7 @@ class DenseRetriever:
         if self.max_length is None or self.max_length == before:
             yield
             return
-        self.model.max_seq_length = self.max_length
+        limit_length(self.model, self.max_length)
         try:
             yield
         finally:
@@ -238,6 +238,19 @@ def _own_prompts(model: "SentenceTransformer") -> tuple[str, str]:
     return first("query", default), first("document", "passage", "corpus", default)
 
 
+def limit_length(model: "SentenceTransformer", tokens: int) -> None:
+    """Let `model` read so many tokens of a text. Raises InputError where it cannot be told to."""
+    try:
+        model.max_seq_length = tokens
+    except ValueError as error:
+        raise InputError(f"maximum length {tokens!r}: {error}") from error
+    except AttributeError:
+        kind = type(model[0]).__name__
+        raise InputError(
+            f"maximum length {tokens!r}: {kind} always reads whole texts; leave the length out"
+        ) from None
+
+
 def _checked_length(length: int | None, model: "SentenceTransformer", name: str) -> int | None:
     own = model.max_seq_length
     if length is None:
@@ -248,4 +261,6 @@ def _checked_length(length: int | None, model: "SentenceTransformer", name: str)
     if length < 1 or (isinstance(limit, int) and length > limit):
         upper = f" and at most {limit}, its positions" if isinstance(limit, int) else ""
         raise InputError(f"maximum length {length!r} for model {name!r}: it must be at least 1{upper}")
+    limit_length(model, length)
+    model.max_seq_length = own
     return length

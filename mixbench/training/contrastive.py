@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from mixbench.data.pairs import Pairs, PairSource, weighted
 from mixbench.errors import InputError
+from mixbench.retrievers.dense import limit_length
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Deadline, LastStep, Report
 from mixbench.training.config import FREE_ON_RESUME, TrainConfig
@@ -71,7 +72,8 @@ def train_retriever(
     join(str(model.device))
     with together():
         workspace.check(resume, overwrite)
-        _limit_length(model, config.max_length)
+        if config.max_length is not None:
+            limit_length(model, config.max_length)
         check_loss(model, config, teacher is not None)
     dev = [pairs for pairs in dev if len(pairs)]
     if config.hard_negatives:
@@ -82,20 +84,6 @@ def train_retriever(
             origin if teacher is None else origin.taught_by(teacher.card), config, sources, dev, outcome
         )
         return first(lambda: workspace.publish(model, record, finished=not outcome.stopped))
-
-
-def _limit_length(model: SentenceTransformer, tokens: int | None) -> None:
-    if tokens is None:
-        return
-    try:
-        model.max_seq_length = tokens
-    except ValueError as error:
-        raise InputError(f"maximum length {tokens!r}: {error}") from error
-    except AttributeError:
-        kind = type(model[0]).__name__
-        raise InputError(
-            f"maximum length {tokens!r}: {kind} always reads whole texts; leave the length out"
-        ) from None
 
 
 def _fit(
