@@ -70,7 +70,7 @@ def _typed(setting: str, kind: Any, value: str) -> Any:
     try:
         return int(value)
     except ValueError:
-        raise InputError(f"--set {setting!r}: {value!r} is no whole number") from None
+        raise InputError(f"--set {setting!r}: {value!r} is no whole number; give one, as 128") from None
 
 
 def _one_of(setting: str, known: Mapping[str, Any], value: str) -> Any:

@@ -142,6 +142,8 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
         return _open_folder(Path(name), Path(name).resolve().name, None, options)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _open_hub(name, options)
+    if "/" in name:
+        raise UnknownName(f"unknown model {name!r}: no model folder is there; check the path")
     raise UnknownName.of("model", name, [*LEXICAL, "bm25s", MINILM, SHIPPED, E5_MISTRAL, *PRESETS])
 
 
