@@ -254,7 +254,7 @@ def test_a_model_that_reads_whole_texts_is_given_no_maximum_length() -> None:
     static = word_model()
     with pytest.raises(InputError, match="maximum length 5: StaticEmbedding always reads whole texts; leave"):
         dense(static, max_length=5)
-    assert static.max_seq_length is None
+    assert dense(static).max_length is None
 
 
 @pytest.mark.parametrize("length", [0, 9])
