@@ -104,8 +104,9 @@ def _threads() -> int:
 
 
 def _machine(device: str) -> str:
-    torch = sys.modules.get("torch")
-    if torch is not None and device.startswith("cuda"):
+    if device.startswith("cuda"):
+        import torch
+
         return str(torch.cuda.get_device_name(device))
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -45,6 +45,14 @@ def boards(folder: Path = Path("leaderboards")) -> str:
     )
 
 
+def verdicts(folder: Path = Path("leaderboards/paper")) -> str:
+    """Return the table of the paper's claims that have a verdict from evidence in `folder`."""
+    from mixbench.experiments.claims.claim import read_claims
+    from mixbench.experiments.claims.page import verdicts_table
+
+    return verdicts_table(read_claims("full"), folder)
+
+
 def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str:
     """Return the table of a stored `mixbench bench train`, and where and how it was measured."""
     bench = json.loads(gzip.decompress(path.read_bytes()))

@@ -10,6 +10,7 @@ from mixbench.experiments.claims.evidence import kept_of
 from mixbench.experiments.claims.figures import read_evidence
 from mixbench.experiments.claims.judging import NOT_RUN, NOT_TESTED, Compared, Judged, judge
 from mixbench.experiments.claims.rules import PAIRED, Figure, difference
+from mixbench.experiments.run_list import Run
 from mixbench.experiments.run_record import read_record
 
 EVIDENCE = "evidence"
@@ -127,5 +128,22 @@ def _places(table: ClaimTable, evidence: Path) -> list[str]:
             made = record["provenance"]
             commit = (made["commit"] or "no checkout")[:12] + " with changes" * bool(made["dirty"])
             torch = made["packages"].get("torch", "?")
-            found[f"{made['machine']}, torch {torch}, {made['date']}, code {commit}"] += 1
+            place = _trained_on(run, evidence) or f"{made['device']} of a machine with {made['machine']}"
+            found[f"{place}, torch {torch}, {made['date']}, code {commit}"] += 1
     return [f"- {count} runs: {place}" for place, count in sorted(found.items())] or ["Nothing ran yet."]
+
+
+def _trained_on(run: Run, evidence: Path) -> str:
+    """Return the device that a training run of a claim names in its own record; "" for other runs."""
+    kept = [evidence / name for name in kept_of(run) if name.endswith(RECORD_FILE)]
+    records = [read_evidence(evidence, str(path.relative_to(evidence))) for path in kept if path.is_file()]
+    return next((str(record["device"]) for record in records if record.get("device")), "")
+
+
+def verdicts_table(table: ClaimTable, folder: Path) -> str:
+    """Return a short table of the claims that have a verdict from runs, by the evidence in `folder`."""
+    judged = [judge(claim, folder / EVIDENCE) for claim in table.claims.values()]
+    answered = [each for each in judged if each.verdict in VERDICTS[:4]]
+    rows = [f"| {each.claim.id} | {each.claim.says} | **{each.verdict}** |" for each in answered]
+    head = ["| claim | what it says | here |", "|---|---|---|"]
+    return "\n".join([_summary(judged), *head, *rows]) + "\n"
