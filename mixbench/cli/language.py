@@ -24,6 +24,13 @@ def pretrain_command(
             " <|endoftext|> ends a document; repeatable."
         ),
     ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="next-token: a language model. autoencoder: each window again from its embedding alone, by a"
+            " decoder of the same shape, which is not kept."
+        ),
+    ] = "next-token",
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps. [one pass over the text]")
     ] = None,
@@ -43,11 +50,12 @@ def pretrain_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder.")] = False,
 ) -> None:
-    """Train a causal language model on text and write its folder, record, card and curve."""
+    """Train a causal language model, or an autoencoder, on text; write its folder, record, card and curve."""
     from mixbench.experiments.pretraining import run_pretraining
     from mixbench.training.language_config import PretrainConfig
 
     config = PretrainConfig(
+        objective=objective,  # type: ignore[arg-type]  # checked there
         max_steps=max_steps,
         max_minutes=max_minutes,
         batch_size=batch_size,

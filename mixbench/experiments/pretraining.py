@@ -40,6 +40,7 @@ def run_pretraining(
         raise InputError(f"--set changes presets, and {base!r} is none; leave it out")
     changes = read_changes(base, settings)
     from mixbench.models import build_model
+    from mixbench.models.autoencoder import Autoencoder
     from mixbench.models.language_model import LanguageModel
     from mixbench.models.load import load_model, model_folder, place
     from mixbench.training.language_record import TextRead
@@ -52,12 +53,18 @@ def run_pretraining(
     if base in PRESETS:
         origin = Origin(base=changed_name(base, changes), command=command)
         built = build_model(base, seed=config.seed, changes=changes)
-        language = LanguageModel(model := place(built, device))
+        model = place(built, device)
     else:
         folder = model_folder(base)
         origin = started_from(Origin(base=Path(base).name, command=command), folder)
-        language = LanguageModel(model := load_model(base, device=device))
-        language.load_head(folder)
+        model = load_model(base, device=device)
+    language: LanguageModel | Autoencoder
+    if config.objective == "autoencoder":
+        language = Autoencoder(model, config.seed)
+    else:
+        language = LanguageModel(model)
+        if base not in PRESETS:
+            language.load_head(folder)
     with progress_bar("tokenising") as advance:
         ids_N = cached_tokens(sources, language.tokenizer, token_cache(), advance)
     with progress_bar("training", config.max_steps) as advance:

@@ -69,11 +69,14 @@ class LanguageModel(nn.Module):
         head: module from states to logits (..., V).
         tokenizer: the encoder's; its end token stands between documents.
         context: most tokens read at once.
+        ahead: 1, what is predicted at a position is the token after it.
 
     Raises:
         InputError: the encoder is neither a masked mixer nor a transformer that looks back only, or its
             tokenizer has no end token.
     """
+
+    ahead = 1
 
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Literal, get_args
 
 from mixbench.errors import InputError
+
+Objective = Literal["next-token", "autoencoder"]
 
 FREE_ON_RESUME = frozenset({"max_minutes", "compile"})
 """Settings that a resumed run may change."""
@@ -11,7 +14,7 @@ FREE_ON_RESUME = frozenset({"max_minutes", "compile"})
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Settings of `pretrain`.
+    """Settings of `pretrain`. `objective` is the next token of each, or a window again from its embedding.
 
     Steps are optimiser steps of `batch_size` windows; None for `max_steps` is one pass over the text.
     `max_minutes` stops a run early, wherever its learning rate is. The rate rises over the first
@@ -23,6 +26,7 @@ class PretrainConfig:
         InputError: a value is out of range.
     """
 
+    objective: Objective = "next-token"
     max_steps: int | None = None
     max_minutes: float | None = None
     batch_size: int = 64
@@ -36,6 +40,8 @@ class PretrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            raise InputError(f"objective must be {' or '.join(get_args(Objective))}, not {self.objective!r}")
         for name in ("learning_rate", "max_minutes", "clip"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -1,4 +1,4 @@
-"""The loss of predicting each next token, without logits of a whole batch in memory."""
+"""The loss of predicting tokens, the next or a text's own, without logits of a whole batch in memory."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,15 @@ ROWS = 4096
 Layer = Callable[[Tensor], Tensor]
 
 
-def next_token_loss(states: Layer, head: Layer, ids_BW: Tensor, rows: int = ROWS) -> Tensor:
-    """Return the mean cross-entropy, in nats, of the ids (B, T + 1) from the second on.
+def token_loss(states: Layer, head: Layer, ids_BW: Tensor, ahead: int = 1, rows: int = ROWS) -> Tensor:
+    """Return the mean cross-entropy, in nats, of what stands `ahead` places after each of the first T ids.
+
+    `ids_BW` (B, T + 1) are windows: with 1 the next token is predicted, with 0 each itself.
 
     `states` goes from ids (B, T) to (B, T, d), `head` on to logits (..., V). The logits of `rows` tokens are
     held at once, and worked out again for the gradient.
     """
-    targets_N = ids_BW[:, 1:].flatten()
+    targets_N = ids_BW[:, ahead : ids_BW.shape[1] - 1 + ahead].flatten()
     states_Nd = states(ids_BW[:, :-1]).flatten(0, 1)
     total = states_Nd.new_zeros((), dtype=torch.float32)
     for first in range(0, len(targets_N), rows):

@@ -1,4 +1,4 @@
-"""Pretraining: the next token of each window, with AdamW, a warm-up and a cosine.
+"""Pretraining: the tokens of each window, the next or its own, with AdamW, a warm-up and a cosine.
 
 Same model, text, configuration and machine: same weights, whether or not the run was stopped and resumed in
 between. On a GPU the text lies there, and nothing waits for the device but the log, a hundred times in a run.
@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from mixbench.errors import MixbenchError
 from mixbench.training.language_checkpoint import History, load_checkpoint, make_optimizer, save_checkpoint
 from mixbench.training.language_config import FREE_ON_RESUME, PretrainConfig
-from mixbench.training.language_loss import Layer, next_token_loss
+from mixbench.training.language_loss import Layer, token_loss
 from mixbench.training.language_record import LanguageOutcome, TextRead, language_files
 from mixbench.training.record import Origin, weights_sha256
 from mixbench.training.tokens import split_tokens
@@ -36,9 +36,11 @@ Report = Callable[[int, float, float | None], None]
 
 
 class Language(Protocol):
-    """What is trained: a module with the parts of `mixbench.models.language_model.LanguageModel`."""
+    """What is trained: a module with the parts of `LanguageModel` or `Autoencoder` of `mixbench.models`."""
 
     context: int
+    ahead: int
+    """How many places after a token that stands which is predicted of it."""
     tokenizer: PreTrainedTokenizerFast
 
     @property
@@ -127,6 +129,7 @@ class _Run:
         self.config, self.folder, self.report, self.device = config, folder, report, model.device
         self.states: Layer = language.states
         self.head: Layer = language.head
+        self.ahead = language.ahead
         end = int(language.tokenizer.eos_token_id)
         train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed, _named(text))
         self.unique_tokens, self.held_tokens = len(train_N), len(held_N)
@@ -175,7 +178,7 @@ class _Run:
             group["lr"] = self.config.rate(self.history.step, self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
-            loss = next_token_loss(states, head, ids_BW)
+            loss = token_loss(states, head, ids_BW, self.ahead)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
@@ -214,14 +217,16 @@ class _Run:
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         with self._precision():
             for ids_BW in torch.split(self.held, self.config.batch_size):
-                total += next_token_loss(self.states, self.head, ids_BW).double() * len(ids_BW)
+                total += token_loss(self.states, self.head, ids_BW, self.ahead).double() * len(ids_BW)
         return float(total) / len(self.held)
 
     @torch.no_grad()
     def held_losses(self) -> Tensor:
         """Return the loss (windows,) of each held-out window, on the CPU."""
         with self._precision():
-            losses = [next_token_loss(self.states, self.head, ids_BW) for ids_BW in torch.split(self.held, 1)]
+            losses = [
+                token_loss(self.states, self.head, ids_BW, self.ahead) for ids_BW in torch.split(self.held, 1)
+            ]
         return torch.stack(losses).cpu()
 
     def peak_memory(self) -> int | None:
@@ -232,7 +237,7 @@ class _Run:
         """Compile states and head, by one batch whose gradients are dropped, before the clock starts."""
         states, head = torch.compile(self.states, dynamic=False), torch.compile(self.head, dynamic=False)
         with self._precision():
-            loss = next_token_loss(states, head, self.windows.batch(0, self.config.batch_size))
+            loss = token_loss(states, head, self.windows.batch(0, self.config.batch_size), self.ahead)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.zero_grad(set_to_none=True)
         return states, head
