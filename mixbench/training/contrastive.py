@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from mixbench.data.pairs import Pairs, PairSource, weighted
 from mixbench.errors import InputError
-from mixbench.retrievers.dense import limit_length
+from mixbench.retrievers.lengths import limit_length
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Deadline, LastStep, Report
 from mixbench.training.config import FREE_ON_RESUME, TrainConfig
