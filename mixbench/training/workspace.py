@@ -9,7 +9,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, InputError
-from mixbench.files import write_atomic
+from mixbench.files import check_writable, write_atomic
 from mixbench.full_disk import writing
 from mixbench.training.record import RECORD_FILE, model_card, render_record
 
@@ -29,16 +29,21 @@ class Workspace:
         self.folder = output.parent / f".{output.name}.training"
 
     def last_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint: transformers writes the state file last."""
-        whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}")]
-        return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+        """Return the newest whole checkpoint: transformers writes the state file last, and in its place.
+
+        Where none is whole it is the newest, so that what is wrong with it is told.
+        """
+        stated = sorted(self.folder.glob(f"checkpoint-*/{STATE_FILE}"), key=_step, reverse=True)
+        return next((path.parent for path in [*filter(_whole, stated), *stated]), None)
 
     def check(self, resume: bool, overwrite: bool) -> None:
         """Refuse what would overwrite or lose work unasked; changes nothing.
 
         Raises:
             InputError: the output is there already, an unfinished run is, or there is nothing to resume.
+            MixbenchError: nothing may be written beside the output.
         """
+        check_writable(self.output.parent)
         if resume and self.last_checkpoint() is None:
             raise InputError(f"{self.folder}: no checkpoint to resume from; start again without --resume")
         if resume or overwrite:
@@ -101,3 +106,15 @@ class Workspace:
         staged.rename(self.output)
         shutil.rmtree(self.folder if finished else replaced, ignore_errors=True)
         return self.output
+
+
+def _step(state: Path) -> int:
+    return int(state.parent.name.removeprefix("checkpoint-"))
+
+
+def _whole(state: Path) -> bool:
+    try:
+        json.loads(state.read_bytes())
+    except ValueError:
+        return False
+    return True
