@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from mixbench.errors import MixbenchError
 from mixbench.files import sha256_files
 from mixbench.retrievers.store import EmbeddingStore, shard_key
@@ -74,7 +76,7 @@ class Encoding:
             return found, True
         with interrupts_wait(self.say):
             embeddings = encode().cpu()
-            if bool(embeddings.isfinite().all()):  # what is not will be refused, and may not be so next time
+            if np.isfinite(embeddings.float().numpy()).all():  # else they are refused, and not for ever
                 self.store.write(sha256, key, embeddings, model)
         return embeddings, False
 
