@@ -17,13 +17,16 @@ from typing import NamedTuple
 import pytest
 from command import TASK, Run, add_task, evaluate
 from test_bad_input import files_of_at_most
+from test_dense import word_model
 from tiny_data import json_lines
 from tiny_language import DOCUMENTS, tiny_encoder, tiny_tokenizer, write_text
 
 from mixbench.experiments.forked import start_command
+from mixbench.files import write_atomic
 from mixbench.results import find_results, query_scores_path, result_paths
 from mixbench.retrievers.encoding import SHARD_TEXTS
 from mixbench.retrievers.store import EmbeddingStore
+from mixbench.training.workspace import Workspace
 
 SHARDS = 4
 EVAL = "eval -m start -t zoo/many --tasks-dir tasks --data-dir data --output out --store store --offline"
@@ -228,6 +231,30 @@ def test_an_evaluation_killed_within_a_corpus_encodes_what_is_not_kept(
     (result,) = find_results(Path("out"))
     assert result.costs.documents_from_store == held * SHARD_TEXTS
     assert result.costs.documents_per_second is None
+
+
+def test_a_checkpoint_that_was_cut_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "made")
+    for step, state in ((9, "{}"), (10, "{}"), (11, '{"epoch": ')):
+        write_atomic(workspace.folder / f"checkpoint-{step}" / "trainer_state.json", state)
+    (workspace.folder / "checkpoint-12").mkdir()
+    assert workspace.last_checkpoint() == workspace.folder / "checkpoint-10"
+    for step in (9, 10):
+        shutil.rmtree(workspace.folder / f"checkpoint-{step}")
+    assert workspace.last_checkpoint() == workspace.folder / "checkpoint-11"  # and resuming names it
+
+
+def test_a_model_whose_weights_were_still_to_be_shrunk_is_not_put_in_place(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "made")
+    workspace.open({}, resume=False)
+
+    def cut_short(folder: Path) -> None:
+        assert (folder / "notes.md").read_text() == "made"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workspace.publish_files(word_model(), {"notes.md": "made"}, finished=True, rework=cut_short)
+    assert [path.name for path in tmp_path.iterdir()] == [".made.training"]
 
 
 # Interrupted

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from mixbench.training.record import RECORD_FILE, model_card, render_record
 
 PLAN_FILE = "plan.json"
 STATE_FILE = "trainer_state.json"
+
+Rework = Callable[[Path], None]
+"""Changes files of a model folder."""
+
+
+def as_it_is(folder: Path) -> None:
+    """Change nothing."""
 
 
 class Workspace:
@@ -76,15 +83,23 @@ class Workspace:
                 raise InputError(f"{path}: cannot resume: {key} was {before.get(key)!r} and now is {value!r}")
         return self.last_checkpoint()
 
-    def publish(self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool) -> Path:
+    def publish(
+        self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool, rework: Rework = as_it_is
+    ) -> Path:
         """Put model, record and card in place of the output; drop the checkpoints if the run is finished."""
-        card = model_card(self.output.name, record)
-        return self.publish_files(model, {RECORD_FILE: render_record(record), "README.md": card}, finished)
+        files = {RECORD_FILE: render_record(record), "README.md": model_card(self.output.name, record)}
+        return self.publish_files(model, files, finished, rework)
 
     def publish_files(
-        self, model: SentenceTransformer, files: Mapping[str, str | bytes], finished: bool
+        self,
+        model: SentenceTransformer,
+        files: Mapping[str, str | bytes],
+        finished: bool,
+        rework: Rework = as_it_is,
     ) -> Path:
         """Put model and `files`, by name, in place of the output; drop the checkpoints if finished.
+
+        `rework` is given the folder that has them before it is put there.
 
         Raises:
             MixbenchError: no space is left for it; what was at the output before stays whole.
@@ -98,6 +113,7 @@ class Workspace:
                 model.save_pretrained(str(staged), create_model_card=False)
                 for name, content in files.items():
                     write_atomic(staged / name, content)
+                rework(staged)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
