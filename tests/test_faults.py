@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -18,10 +19,13 @@ import pytest
 from command import TASK, Run, add_task, evaluate
 from test_bad_input import files_of_at_most
 from test_dense import word_model
+from test_runs import command_of
 from tiny_data import json_lines
 from tiny_language import DOCUMENTS, tiny_encoder, tiny_tokenizer, write_text
 
 from mixbench.experiments.forked import start_command
+from mixbench.experiments.run_list import Run as Listed
+from mixbench.experiments.runs import run_missing
 from mixbench.files import write_atomic
 from mixbench.results import find_results, query_scores_path, result_paths
 from mixbench.retrievers.encoding import SHARD_TEXTS
@@ -162,6 +166,11 @@ def kill(command: str, after: float) -> bool:
     return process.exitcode == -signal.SIGKILL
 
 
+def interrupt(process: BaseProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+
+
 def stored() -> int:
     """Return how many shards there are."""
     return len(EmbeddingStore(Path("store")).shards())
@@ -233,6 +242,25 @@ def test_an_evaluation_killed_within_a_corpus_encodes_what_is_not_kept(
     assert result.costs.documents_per_second is None
 
 
+def test_a_worker_that_dies_is_named_and_its_work_goes_on_later(fresh: Callable[[], None]) -> None:
+    runs = [Listed(name="long", commands=[EVAL.split()], proof=[])]
+
+    def kill_the_worker() -> None:
+        until(lambda: stored() > 0)
+        worker = command_of(os.getpid())
+        assert worker is not None
+        os.kill(worker, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_worker)
+    killer.start()
+    ran = run_missing(runs, Path.cwd())
+    killer.join()
+    assert ran.failed == {"long": "status -9: zoo/many: folder data/many"}
+    assert run_missing(runs, Path.cwd()).done == ["long"]
+    (result,) = find_results(Path("out"))
+    assert result.costs.documents_from_store >= SHARD_TEXTS
+
+
 def test_a_checkpoint_that_was_cut_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "made")
     for step, state in ((9, "{}"), (10, "{}"), (11, '{"epoch": ')):
@@ -264,7 +292,7 @@ def test_an_interrupt_lets_the_shard_be_finished(fresh: Callable[[], None]) -> N
     process = start(EVAL)
     until(lambda: stored() == 1)
     time.sleep(0.2)  # within the second shard
-    os.kill(process.pid or 0, signal.SIGINT)
+    interrupt(process)
     process.join(LONG)
     assert process.exitcode == 130
     assert said().splitlines()[-1] == "interrupted: ends with this shard; press again to end at once"
@@ -281,9 +309,9 @@ def test_a_second_interrupt_ends_at_once(fresh: Callable[[], None]) -> None:
     process = start(EVAL)
     until(lambda: stored() == 1)
     time.sleep(0.2)  # within the second shard
-    os.kill(process.pid or 0, signal.SIGINT)
+    interrupt(process)
     until(lambda: "press again" in said())
-    os.kill(process.pid or 0, signal.SIGINT)
+    interrupt(process)
     process.join(LONG)
     assert (process.exitcode, stored()) == (130, 1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from tiny_language import tiny_encoder, tiny_tokenizer
 from torch import nn
 from word_overlap import make_data, make_task
 
+import mixbench
 from mixbench.data import Document
 from mixbench.errors import InputError, MixbenchError
 from mixbench.evaluation import evaluate as measure
 from mixbench.retrievers.dense import DenseRetriever
-from mixbench.retrievers.encoding import SHARD_TEXTS, Encoding, shard_texts
+from mixbench.retrievers.encoding import SHARD_TEXTS, Encoding, encoding_code, shard_texts
 from mixbench.retrievers.fusion import Fusion
 from mixbench.retrievers.store import EmbeddingStore
 
@@ -132,6 +134,23 @@ def test_the_maximum_length_decides_too(encoding: Encoding, tmp_path: Path) -> N
     for length, read in ((None, 0), (8, 0), (8, 3), (16, 6)):  # 16 is the model's own
         dense(model, encoding=encoding, max_length=length).index(SMALL)
         assert encoding.documents_read == read
+
+
+def test_embeddings_of_other_code_are_not_read(
+    encoding: Encoding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "mixbench"
+    monkeypatch.setattr("mixbench.retrievers.encoding.PACKAGE", package)
+    for room in ("models", "retrievers"):
+        shutil.copytree(Path(mixbench.__file__).parent / room, package / room)
+    counts = []
+    for changed in ("retrievers/bm25.py", "retrievers/bm25.py", "models/mixer.py", "retrievers/dense.py"):
+        with (package / changed).open("a") as stream:
+            stream.write("# changed\n")
+        encoding_code.cache_clear()
+        counts.append(encoded(encoding, SMALL))
+    encoding_code.cache_clear()
+    assert counts == [3, 0, 3, 3]
 
 
 def test_embeddings_are_read_with_their_bits_and_their_type(encoding: Encoding) -> None:

@@ -36,7 +36,7 @@ OWN_CODE = ("dense.py", "cpu_encoding.py", "encoding.py", "lengths.py")
 T = TypeVar("T")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Encoding:
     """Where the retrievers of one command keep embeddings, and what befell them: one object for all.
 
