@@ -343,7 +343,8 @@ def test_an_error_that_is_none_of_memory_is_not_tried_again() -> None:
 def test_a_speed_is_never_that_of_reading(encoding: Encoding) -> None:
     retriever = dense(word_model(), encoding=encoding)
     computed = measure(retriever, make_task(), [make_data()], command="").result.costs
-    read = measure(retriever, make_task(), [make_data()], command="").result.costs
+    for _ in range(2):  # each counts for itself
+        read = measure(retriever, make_task(), [make_data()], command="").result.costs
     fields = ("index_seconds", "documents_per_second", "peak_memory_bytes")
     assert all(getattr(computed, name) > 0 for name in fields)
     assert [getattr(read, name) for name in fields] == [None] * 3
