@@ -352,6 +352,19 @@ def without_privileges() -> None:
         raise OSError("cannot drop a capability")
 
 
+def beside_a_shut_folder(
+    command: str, mode: int = stat.S_IRUSR | stat.S_IXUSR
+) -> subprocess.CompletedProcess[str]:
+    """Run a command where the folder `shut` has that mode."""
+    Path("shut").mkdir()
+    Path("shut").chmod(mode)
+    return subprocess.run(
+        [sys.executable, "-m", "mixbench", *command.split()],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        capture_output=True, text=True, check=False, preexec_fn=without_privileges,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [
@@ -366,18 +379,18 @@ def without_privileges() -> None:
 def test_an_output_that_may_not_be_written_is_named(
     fresh: Callable[[], None], command: str, what: str
 ) -> None:
-    Path("shut").mkdir()
-    Path("shut").chmod(stat.S_IRUSR | stat.S_IXUSR)
-    ended = subprocess.run(
-        [sys.executable, "-m", "mixbench", *command.split()],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
-        capture_output=True, text=True, check=False, preexec_fn=without_privileges,
-    )  # fmt: skip
+    ended = beside_a_shut_folder(command)
     reason = "permission denied" if what.startswith("shut") else "a file stands where a folder should"
     assert ended.stderr.splitlines()[-1] == (
         f"mixbench: {what}: cannot be written: {reason}; choose another place"
     )
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_a_store_that_may_not_even_be_looked_at_costs_no_evaluation(fresh: Callable[[], None]) -> None:
+    command = EVAL.replace("--store store", "--store shut/store").replace("-m start", "-m bm25")
+    assert beside_a_shut_folder(command, mode=0).returncode == 0
+    assert len(find_results(Path("out"))) == 1
 
 
 def test_a_full_disk_is_named_and_the_evaluation_goes_on_later(run: Run) -> None:

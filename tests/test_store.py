@@ -254,6 +254,17 @@ def test_a_disk_without_room_costs_the_store_and_not_the_evaluation(
     assert shards(encoding) == []
 
 
+def test_a_place_that_may_not_be_written_costs_the_store_and_not_the_evaluation(
+    encoding: Encoding, said: list[str]
+) -> None:
+    assert encoding.store is not None
+    encoding.store.folder.mkdir()
+    (encoding.store.folder / ("0" * 16)).touch()  # where the model's folder should be
+    assert encoded(encoding, SMALL) == len(SMALL)
+    assert said[-1].startswith(f"{encoding.store.folder}: no more embeddings are kept (")
+    assert "cannot be written: a file stands where a folder should" in said[-1]
+
+
 def test_embeddings_that_cannot_be_ranked_are_not_kept(encoding: Encoding) -> None:
     model = word_model({"[UNK]": [0, 0], "east": [float("nan"), 0]})
     with pytest.raises(MixbenchError, match="NaN"):
@@ -450,3 +461,8 @@ def test_the_store_is_shown_checked_and_pruned(run: Run, model: str, tmp_path: P
 def test_a_file_in_the_place_of_the_store_is_named_before_any_work(run: Run) -> None:
     Path("here").touch()
     refused(evaluate(run, "-m", "bm25", "-t", "zoo", "--store", "here"), "here: is no folder; give another")
+
+
+def test_a_limit_that_is_no_number_is_named_before_any_work(run: Run) -> None:
+    ended = evaluate(run, "-m", "bm25", "-t", "zoo", "--store-limit", "inf")
+    refused(ended, "store limit inf: give a number of GiB, 0 or more")

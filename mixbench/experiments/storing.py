@@ -1,11 +1,13 @@
 """The store of embeddings: where it is, what is in it, whether that is whole."""
 
+import math
 import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mixbench.errors import InputError
 from mixbench.experiments.progress import say
 from mixbench.retrievers.encoding import Encoding
 from mixbench.retrievers.store import GIB, EmbeddingStore, Shard, models_of
@@ -22,8 +24,10 @@ def store_place() -> Path:
 def open_store(folder: Path | None, gib: float) -> EmbeddingStore:
     """Return the store in `folder`, of None in its usual place, limited to `gib` times 2^30 bytes.
 
-    Raises InputError where the folder is none.
+    Raises InputError where the folder is none, or the limit no number.
     """
+    if not math.isfinite(gib):
+        raise InputError(f"store limit {gib!r}: give a number of GiB, 0 or more")
     return EmbeddingStore(folder or store_place(), limit=round(gib * GIB), say=say)
 
 
@@ -43,7 +47,7 @@ def drop_damaged(store: EmbeddingStore) -> list[str]:
     """Drop each shard that is not whole, and return a line for each."""
     lines = []
     for shard, problem in store.damaged():
-        shard.path.unlink(missing_ok=True)
+        store.drop(shard)
         lines.append(f"{shard.path}: {problem}; dropped, its texts will be encoded again")
     return lines
 

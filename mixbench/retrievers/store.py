@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import InputError, MixbenchError
 from mixbench.files import write_atomic
+from mixbench.full_disk import writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,8 +65,9 @@ class EmbeddingStore:
     def __init__(
         self, folder: Path, *, limit: int = LIMIT, say: Callable[[str], None] = lambda message: None
     ) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder}: is no folder; give another place for the store")
+        with suppress(PermissionError):  # what may not be looked at is told when it may not be written
+            if folder.exists() and not folder.is_dir():
+                raise InputError(f"{folder}: is no folder; give another place for the store")
         InputError.check_least(0, limit=limit)
         self.folder = folder
         self.limit = limit
@@ -122,22 +124,29 @@ class EmbeddingStore:
                 yield shard, str(error)
 
     def prune(self, limit: int) -> list[Shard]:
-        """Drop the longest unused shards until `limit` bytes hold the others, and what was left half
-        written; return the shards that went.
+        """Drop the longest unused shards until `limit` bytes hold the others, and what killed processes left.
+
+        Returns the shards that went. Raises MixbenchError where that is not permitted.
         """
         shards = self.shards()
         held, gone = sum(shard.bytes for shard in shards), []
         for shard in shards:
             if held <= limit:
                 break
-            shard.path.unlink(missing_ok=True)
+            self.drop(shard)
             held -= shard.bytes
             gone.append(shard)
         for path in self.folder.glob(f"*/.*{SUFFIX}.*"):
-            if time.time() - path.stat().st_mtime > LEFT_OVER:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError), writing(path):
+                if time.time() - path.stat().st_mtime > LEFT_OVER:
+                    path.unlink()
         self._held = held
         return gone
+
+    def drop(self, shard: Shard) -> None:
+        """Drop one shard. Raises MixbenchError where that is not permitted."""
+        with writing(shard.path):
+            shard.path.unlink(missing_ok=True)
 
     def _make_room(self, added: int) -> None:
         if self._written % COUNTED_EVERY == 0:
