@@ -18,18 +18,29 @@ OPENERS: dict[str, Callable[[Path, str], object]] = {".gz": gzip.open, ".xz": lz
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) to `path`, so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `content` (text as UTF-8) to `path`, so that a reader sees the old file or the whole new one.
+
+    Raises MixbenchError where there is no room for it, or it may not be written.
+    """
     payload = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with writing(path), os.fdopen(descriptor, "wb") as stream:
-            stream.write(payload)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(payload)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def check_writable(folder: Path) -> None:
+    """Raise MixbenchError where nothing can be written to `folder`, which is made later; leaves no trace."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    with writing(folder), tempfile.TemporaryFile(dir=existing):
+        pass
 
 
 def open_binary(path: Path) -> IO[bytes]:

@@ -49,10 +49,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give mteb and the hub empty caches, so that no test reads what another or the user left."""
+    """Give every cache an empty folder, so that no test reads what another or the user left."""
     caches = tmp_path_factory.mktemp("caches")
     monkeypatch.setenv("MTEB_CACHE", str(caches / "mteb"))
     monkeypatch.setenv("HF_HOME", str(caches / "hf"))
+    monkeypatch.setenv("MIXBENCH_STORE", str(caches / "store"))
 
 
 @pytest.fixture

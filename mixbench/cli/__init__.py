@@ -40,6 +40,7 @@ from mixbench.cli.models import export_command
 from mixbench.cli.probing import probe_command, relate_command, retention_command
 from mixbench.cli.reproducing import reproduce_command, run_command
 from mixbench.cli.results import results_compare_command, results_export_command
+from mixbench.cli.storing import store_info_command, store_prune_command, store_verify_command
 from mixbench.cli.training import train_retriever_command, train_tokenizer_command
 from mixbench.errors import InputError, MixbenchError
 
@@ -76,6 +77,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "qrels": data_qrels_command,
             "split": data_split_command,
         },
+    ),
+    "store": (
+        "Look after the store of embeddings.",
+        {"info": store_info_command, "verify": store_verify_command, "prune": store_prune_command},
     ),
     "results": (
         "Exchange results with mteb.",

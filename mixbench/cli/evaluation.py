@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import DataDir, Device, Json, Output, TasksDir
+from mixbench.cli.options import DataDir, Device, Json, Output, StoreDir, StoreLimit, TasksDir
 
 
 def eval_command(
@@ -67,13 +67,21 @@ def eval_command(
         typer.Option(help="Rerank each model: a cross-encoder's folder or ORG/NAME, or maxsim:MODEL."),
     ] = None,
     rerank_depth: Annotated[int, typer.Option(min=1, help="Documents of a query reranked.")] = 100,
+    store: StoreDir = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Compute every embedding, and keep none.")
+    ] = False,
+    store_limit: StoreLimit = 10.0,
     as_json: Json = False,
 ) -> None:
     """Evaluate models on tasks, store each result, print the table."""
     from mixbench.experiments.evaluating import Places, chosen_tasks, run_evaluations
     from mixbench.experiments.reporting import print_results
+    from mixbench.experiments.storing import open_encoding
     from mixbench.experiments.systems import EncoderOptions
 
+    if no_store and store is not None:
+        raise typer.BadParameter("--store and --no-store exclude each other; leave one out")
     options = EncoderOptions(
         device=device,
         batch_size=batch_size,
@@ -90,6 +98,7 @@ def eval_command(
         offline=offline,
         rerank=rerank,
         rerank_depth=rerank_depth,
+        encoding=open_encoding(store, store_limit, stored=not no_store),
     )
     places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
     chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)

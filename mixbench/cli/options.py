@@ -14,6 +14,13 @@ DataDir = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")]
 Output = Annotated[Path, typer.Option(help="Folder of results and boards.")]
+StoreDir = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of embeddings. [$MIXBENCH_STORE, else ~/.cache/mixbench/store]"),
+]
+StoreLimit = Annotated[
+    float, typer.Option(min=0, help="GiB that the store may have; the longest unused embeddings go.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Written = Annotated[
     Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")

@@ -37,6 +37,7 @@ from mixbench.results import (
     sha256_text,
 )
 from mixbench.retrievers import Ranking, Retriever
+from mixbench.retrievers.encoding import Encoding
 from mixbench.tasks import Task
 
 DEPTH = 100
@@ -65,17 +66,20 @@ def evaluate(
     device: str = "cpu",
     seed: int = 0,
     advance: Callable[[int], None] = lambda texts: None,
+    encoding: Encoding | None = None,
 ) -> Evaluation:
     """Return the scores and costs of `retriever` on `task`; `data` is one collection, or one for each part.
 
     `depth` is the number of documents ranked for each query. `command`, `device` and `seed` are recorded: the
-    retriever already has them. `advance` is told of texts done, by retrievers that tell.
+    retriever already has them. `advance` is told of texts done, by retrievers that tell. `encoding` is what
+    encoders within the retriever keep embeddings by, where that is not the retriever's own.
     Raises InputError for a depth or data that do not suit the task, and MixbenchError for rankings that
     cannot be scored.
     """
     settings = _settings(retriever, task, data, depth)
     provenance = describe_run(command=command, device=device, seed=seed)
-    tally = _Tally()
+    tally = _Tally(encoding or getattr(retriever, "encoding", None) or Encoding())
+    tally.encoding.forget()
     forget_peaks()
     for collection in data:
         if hasattr(retriever, "advance"):
@@ -134,6 +138,15 @@ def existing_result(
     return found
 
 
+def has_speed(output: Path, retriever: Retriever, task: Task) -> bool:
+    """Tell whether the result below `output` that an evaluation would replace says how fast encoding was."""
+    path = output / result_place(task.name, retriever.name, revision_of(retriever.recipe))
+    try:
+        return path.exists() and read_result(path).costs.documents_per_second is not None
+    except InputError:
+        return False
+
+
 def save_evaluation(
     output: Path, evaluation: Evaluation, *, progress: Callable[[str], None] = lambda message: None
 ) -> Path:
@@ -154,6 +167,7 @@ def save_evaluation(
 class _Tally:
     """What adds up over the collections of a task."""
 
+    encoding: Encoding
     rankings: dict[str, Ranking] = field(default_factory=dict)
     query_scores: dict[str, dict[str, float]] = field(
         default_factory=lambda: {metric: {} for metric in METRICS}
@@ -209,18 +223,21 @@ class _Tally:
         queries = sum(len(collection.queries) for collection in data)
         flops = self.per_document("flops_per_document")
         middle, slow = (percentile(self.latencies, share) for share in (0.5, 0.95))
+        computed = self.encoding.documents_read == 0
         return Costs(
-            index_seconds=round(self.indexing.seconds, 6),
+            index_seconds=round(self.indexing.seconds, 6) if computed else None,
             search_seconds=round(self.searching.seconds, 6),
-            documents_per_second=round(self.documents / self.indexing.seconds, 3),
+            documents_per_second=round(self.documents / self.indexing.seconds, 3) if computed else None,
             queries_per_second=round(queries / self.searching.seconds, 3),
-            peak_memory_bytes=peak_memory_bytes(),
-            peak_device_bytes=peak_device_bytes(),
+            peak_memory_bytes=peak_memory_bytes() if computed else None,
+            peak_device_bytes=peak_device_bytes() if computed else None,
             index_bytes=self.index_bytes,
             parameters=retriever.parameters,
             flops_per_document=None if flops is None else round(flops),
             query_seconds_p50=None if middle is None else round(middle, 6),
             query_seconds_p95=None if slow is None else round(slow, 6),
+            documents_from_store=self.encoding.documents_read,
+            halved_batch=self.encoding.halved_batch,
         )
 
 

@@ -65,7 +65,7 @@ def bench_eval(settings: EvalSettings, places: Places) -> BenchReport:
         contenders = [
             FreshProcess(name, how, command, threads=settings.threads)
             for name, how, command in (
-                ("mixbench", "eval --overwrite", _our_command(settings, places, task, Path(work))),
+                ("mixbench", "eval --overwrite --no-store", _our_command(settings, places, task, Path(work))),
                 ("mteb", "mteb.evaluate, no cache", _mteb_command(settings, places, task)),
             )
         ]
@@ -100,7 +100,8 @@ def _checked_task(selector: str, places: Places) -> Task:
 
 def _our_command(settings: EvalSettings, places: Places, task: Task, work: Path) -> list[str]:
     command = [sys.executable, "-m", "mixbench", "eval", "-m", settings.model, "-t", task.selector]
-    command += ["--batch-size", str(settings.batch_size), "--output", str(work), "--overwrite", "--offline"]
+    command += ["--batch-size", str(settings.batch_size), "--output", str(work)]
+    command += ["--overwrite", "--no-store", "--offline"]
     for option, place in (("--data-dir", places.data_dir), ("--tasks-dir", places.tasks_dir)):
         command += [option, str(place)] if place is not None else []
     return [*command, "--json"]

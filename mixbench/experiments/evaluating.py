@@ -1,7 +1,7 @@
 """`mixbench eval`: every model on every task, through one path."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +9,15 @@ from mixbench.data import RetrievalData, task_sha256
 from mixbench.data.hub import stay_offline
 from mixbench.data.load import load_data, locate
 from mixbench.errors import InputError, MissingData
-from mixbench.evaluation.evaluate import evaluate, existing_result, save_evaluation
+from mixbench.evaluation.evaluate import evaluate, existing_result, has_speed, save_evaluation
 from mixbench.experiments.commands import eval_command
 from mixbench.experiments.fusing import check_lessons, fit_to_task
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.reranking import open_systems
 from mixbench.experiments.systems import EncoderOptions
+from mixbench.files import check_writable
 from mixbench.results import METRICS, Result, cluster_queries, save_clusters
+from mixbench.retrievers import Retriever
 from mixbench.tasks import Task, select_tasks
 
 
@@ -54,6 +56,7 @@ def run_evaluations(
     Raises:
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
+    check_writable(places.output)
     if places.offline:
         stay_offline()
     present = _with_data(tasks, places, skip_missing)
@@ -70,25 +73,41 @@ def run_evaluations(
             kept = None if overwrite else existing_result(places.output, retriever, task, data)
             if kept is not None:
                 say(f"kept {retriever.name} on {task.name}")
-                results.append(kept)
-                continue
-            # A system without weights runs on the processor, and none of an encoder's options touches it.
-            used = options if retriever.parameters else EncoderOptions(offline=options.offline)
-            texts = sum(len(part.corpus) + len(part.queries) for part in data)
-            with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
-                evaluation = evaluate(
-                    retriever,
-                    task,
-                    data,
-                    command=eval_command(model, task.selector, used, local_data=data[0].source == "folder"),
-                    device=used.device,
-                    seed=used.seed,
-                    advance=advance,
-                )
-                save_evaluation(places.output, evaluation, progress=say)
-            results.append(evaluation.result)
-            say(f"done {retriever.name} on {task.name}")
+            results.append(kept or _evaluate(model, retriever, task, data, places, options))
     return results
+
+
+def _evaluate(
+    model: str,
+    retriever: Retriever,
+    task: Task,
+    data: Sequence[RetrievalData],
+    places: Places,
+    options: EncoderOptions,
+) -> Result:
+    """Evaluate one system on one task, and store the result."""
+    # A system without weights runs on the processor, and none of an encoder's options touches it.
+    plain = EncoderOptions(offline=options.offline)
+    used = replace(options, encoding=None) if retriever.parameters else plain
+    if options.encoding is not None:
+        # What measured a speed is only replaced by what measures it again.
+        options.encoding.reading = not has_speed(places.output, retriever, task)
+    texts = sum(len(part.corpus) + len(part.queries) for part in data)
+    with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
+        evaluation = evaluate(
+            retriever,
+            task,
+            data,
+            command=eval_command(model, task.selector, used, local_data=data[0].source == "folder"),
+            device=used.device,
+            seed=used.seed,
+            advance=advance,
+            encoding=options.encoding,
+        )
+        save_evaluation(places.output, evaluation, progress=say)
+    read = evaluation.result.costs.documents_from_store
+    say(f"done {retriever.name} on {task.name}" + f", {read} documents from the store" * bool(read))
+    return evaluation.result
 
 
 def _mteb_task(name: str) -> Task:

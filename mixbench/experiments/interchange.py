@@ -160,7 +160,9 @@ def _task_scores(result: Result, task: Task) -> TaskScores:
         dataset_revision="" if task.mteb else result.data_sha256,
         split=task.hub_split or result.split,
         scores={**scores, "main_score": result.main_score},
-        seconds=result.costs.index_seconds + result.costs.search_seconds,
+        seconds=None
+        if result.costs.index_seconds is None
+        else result.costs.index_seconds + result.costs.search_seconds,
         date=result.provenance.date,
     )
 

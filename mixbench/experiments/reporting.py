@@ -38,11 +38,9 @@ def print_results(results: Sequence[Result], *, as_json: bool) -> None:
     for heading in ("model", *tasks, "documents/s", "parameters"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for (model, _), cells in rows.items():
-        costs = [cell.costs for cell in cells.values()]
-        documents = sum(cell.n_documents for cell in cells.values())
-        rate = documents / max(sum(cost.index_seconds for cost in costs), 1e-9)
         scores = [_cell(cells[task]) if task in cells else "" for task in tasks]
-        figures = [f"{rate:,.0f}", f"{costs[0].parameters:,}"]
+        parameters = next(iter(cells.values())).costs.parameters
+        figures = [_pace(list(cells.values())), f"{parameters:,}"]
         if any(cell.from_stored_run for cell in cells.values()):
             figures = ["–", "–"]
         table.add_row(model, *scores, *figures)
@@ -150,6 +148,14 @@ def describe_data(folder: Path, *, record: bool, tasks_dir: Path | None) -> str:
             data = load_data(task, data_dir=place.parent, offline=True)
             lines.append(f"recorded in {record_sha256(task, data, tasks_dir)}")
     return "\n".join(lines)
+
+
+def _pace(results: Sequence[Result]) -> str:
+    """Return the documents encoded in a second, "stored" where some were read in place of that."""
+    seconds = [each.costs.index_seconds for each in results if each.costs.index_seconds is not None]
+    if len(seconds) < len(results):
+        return "stored"
+    return f"{sum(each.n_documents for each in results) / max(sum(seconds), 1e-9):,.0f}"
 
 
 def _cell(result: Result) -> str:

@@ -28,6 +28,7 @@ from mixbench.experiments.lineage import read_training
 from mixbench.files import sha256_file
 from mixbench.models import PRESETS
 from mixbench.retrievers import Retriever
+from mixbench.retrievers.encoding import Encoding
 from mixbench.tasks import Task
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class EncoderOptions:
     offline: bool = False
     rerank: str | None = None
     rerank_depth: int = 100
+    encoding: Encoding | None = None
+    """Where dense models keep the embeddings of documents; None for nowhere."""
 
     def __post_init__(self) -> None:
         """Raise UnknownName for a choice that there is not, before any work and whatever the model."""
@@ -267,4 +270,5 @@ def _dense(
         precision=options.precision,
         weights=four_bit_recipe(options.dtype) if options.load_in_4bit else None,
         training_sources=sources,
+        encoding=options.encoding,
     )

@@ -20,7 +20,7 @@ from mixbench.experiments.teaching import find_teacher
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig
-from mixbench.training.processes import first, in_turn, number
+from mixbench.training.processes import in_turn, number
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -76,6 +76,7 @@ def run_training(
     from mixbench.models.storage import shrink_folder
     from mixbench.training.contrastive import train_retriever
     from mixbench.training.record import RECORD_FILE, gained_nothing
+    from mixbench.training.workspace import as_it_is
 
     log.quiet = progress.log.quiet = number() > 0
 
@@ -92,9 +93,8 @@ def run_training(
     train_retriever(
         model, sources, config, output,
         origin=origin, dev=dev, teacher=taught_by, resume=resume, overwrite=overwrite,
+        rework=shrink_folder if shrink else as_it_is,
     )  # fmt: skip
-    if shrink:
-        first(lambda: shrink_folder(output))
     if gained_nothing(json.loads((output / RECORD_FILE).read_text())):
         log.print(
             f"[yellow]what {output.name} started from scores higher on dev pairs than any step since[/]"

@@ -56,13 +56,13 @@ def _shown(figures: Figures | None) -> Sequence[str]:
     return [
         f"{figures.parameters:,}",
         NOTHING if flops is None else f"{flops / 1e6:,.0f}",
-        _rate(figures.documents_per_second),
+        NOTHING if figures.documents_per_second is None else _rate(figures.documents_per_second),
         _rate(figures.queries_per_second),
         *(
             NOTHING if each is None else _rate(each * 1e3)
             for each in (figures.query_seconds_p50, figures.query_seconds_p95)
         ),
-        f"{figures.peak_memory_bytes / 1e6:,.0f}",
+        NOTHING if figures.peak_memory_bytes is None else f"{figures.peak_memory_bytes / 1e6:,.0f}",
         f"{figures.index_bytes / 1e6:,.1f}",
         NOTHING if device is None else f"{device / 1e6:,.0f}",
     ]

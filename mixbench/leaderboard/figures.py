@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mixbench.results import Result
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,12 +16,13 @@ class Figures:
     parameters: int
     index_bytes: int
     flops_per_document: float | None
-    documents_per_second: float
+    documents_per_second: float | None
+    """None, as what memory it took, where embeddings of a result were read from a store."""
     queries_per_second: float
     query_seconds_p50: float | None
     """Of a query alone; None where it was not timed."""
     query_seconds_p95: float | None
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
     peak_device_bytes: int | None
 
 
@@ -43,16 +47,21 @@ def figures_of(results: Sequence[Result]) -> Figures | None:
         parameters=max(cost.parameters for cost in costs),
         index_bytes=max(cost.index_bytes for cost in costs),
         flops_per_document=sum(total) / documents if len(total) == len(results) else None,
-        documents_per_second=documents / sum(cost.index_seconds for cost in costs),
+        documents_per_second=_rate(documents, [cost.index_seconds for cost in costs]),
         queries_per_second=sum(result.n_queries for result in results)
         / sum(cost.search_seconds for cost in costs),
-        query_seconds_p50=_slowest([cost.query_seconds_p50 for cost in costs]),
-        query_seconds_p95=_slowest([cost.query_seconds_p95 for cost in costs]),
-        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
+        query_seconds_p50=_largest([cost.query_seconds_p50 for cost in costs]),
+        query_seconds_p95=_largest([cost.query_seconds_p95 for cost in costs]),
+        peak_memory_bytes=_largest([cost.peak_memory_bytes for cost in costs]),
         peak_device_bytes=max(device) if device else None,
     )
 
 
-def _slowest(seconds: Sequence[float | None]) -> float | None:
+def _rate(documents: int, seconds: Sequence[float | None]) -> float | None:
     known = [each for each in seconds if each is not None]
-    return max(known) if len(known) == len(seconds) else None
+    return documents / sum(known) if len(known) == len(seconds) else None
+
+
+def _largest(values: Sequence[Number | None]) -> Number | None:
+    known = [each for each in values if each is not None]
+    return max(known) if len(known) == len(values) else None

@@ -32,7 +32,7 @@ COSTS = (
         name="time a document",
         unit="ms",
         timed=True,
-        of=lambda each: 1e3 / each.documents_per_second,
+        of=lambda each: None if each.documents_per_second is None else 1e3 / each.documents_per_second,
     ),
     Cost(
         name="query alone, median",

@@ -44,13 +44,16 @@ class Scores(_Frozen):
 
 
 class Costs(_Frozen):
-    """What it took, summed over the parts of a task."""
+    """What it took, summed over the parts of a task.
 
-    index_seconds: float
+    What encoding documents took is null where embeddings of some were read from a store.
+    """
+
+    index_seconds: float | None
     search_seconds: float
-    documents_per_second: float
+    documents_per_second: float | None
     queries_per_second: float
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
     """Most main memory that the process held during the task, mixbench and data included."""
     peak_device_bytes: int | None
     """Most accelerator memory that tensors held, null on a CPU."""
@@ -62,6 +65,10 @@ class Costs(_Frozen):
     """Half of the queries that were searched alone took at most this; null where too few were."""
     query_seconds_p95: float | None = None
     """And 95 % of them at most this."""
+    documents_from_store: int = 0
+    """Documents whose embeddings were read, not computed, summed over the encoders of a fusion."""
+    halved_batch: int | None = None
+    """Texts of the smallest batch where batches were halved for lack of memory, else null."""
 
 
 class Provenance(_Frozen):

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import InputError
 from mixbench.retrievers.cpu_encoding import cpu_batches, encode_on_cpu
 from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension
+from mixbench.retrievers.encoding import Encoding, encoding_code, shard_texts
 from mixbench.retrievers.flops import count_flops
+from mixbench.retrievers.lengths import checked_length, limit_length
 from mixbench.retrievers.precision import precision_recipe
 from mixbench.retrievers.protocol import Ranking
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 SIMILARITIES = ("cosine", "dot")
 TOKENISED_AT_ONCE = 1_000
 DOCUMENTS_COUNTED = 32
-UNLIMITED = 2**31
 
 
 class DenseRetriever:
@@ -38,8 +40,9 @@ class DenseRetriever:
     where the similarity is cosine; None keeps the model's. `precision` is that of indexed documents:
     "float32", "int8" or "binary", see `retrievers/precision.py`. `weights` says how the model holds its
     weights where files and data type do not tell. Documents are encoded and searched `chunk_size` at a time.
-    `training_sources` names what the model was trained on; None means that nobody says. Raises InputError for
-    a similarity, a length or a number of dimensions that cannot be used, UnknownName for a precision.
+    `training_sources` names what the model was trained on; None means that nobody says. `encoding` keeps the
+    embeddings of indexed documents; of None nothing is kept. Raises InputError for a similarity, a length or
+    a number of dimensions that cannot be used, UnknownName for a precision.
     """
 
     def __init__(
@@ -58,16 +61,17 @@ class DenseRetriever:
         weights: str | None = None,
         training_sources: Sequence[str] | None = None,
         chunk_size: int = 50_000,
+        encoding: Encoding | None = None,
     ) -> None:
         self.model = model
         self.name = name
         self.model_sha256 = model_sha256
-        self.batch_size = batch_size
+        self.batch_size = self._fitting = batch_size
         self.similarity = _checked_similarity(similarity or model.similarity_fn_name, name)
         own_query, own_document = _own_prompts(model)
         self.query_prompt = own_query if query_prompt is None else query_prompt
         self.document_prompt = own_document if document_prompt is None else document_prompt
-        self.max_length = _checked_length(max_length, model, name)
+        self.max_length = checked_length(max_length, model, name)
         if truncate_dim is not None:
             check_dimension(truncate_dim, model.get_embedding_dimension(), name)
         self.truncate_dim = truncate_dim
@@ -78,6 +82,7 @@ class DenseRetriever:
         self.architecture: str | None = None
         self.control_of: str | None = None
         self.chunk_size = chunk_size
+        self.encoding = encoding or Encoding()
         self.advance: Callable[[int], None] = lambda texts: None
         self._index = self._empty_index()
 
@@ -147,11 +152,12 @@ class DenseRetriever:
         return sum(count_flops(run) for run in runs) // len(runs)
 
     def index(self, corpus: Sequence[Document]) -> None:
-        """Encode `corpus` and replace the index by it.
+        """Encode `corpus`, or read its embeddings where they are kept, and replace the index by it.
 
-        Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity.
+        Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity, and
+        where memory does not hold the encoding of one text.
         """
-        self._index.fill(corpus, self.encode_documents)
+        self._index.fill(corpus, self._in_shards)
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return the `k` best documents of each query: all of them where the corpus is smaller."""
@@ -166,6 +172,34 @@ class DenseRetriever:
             precision=self.precision,
         )
 
+    def _in_shards(self, documents: Sequence[Document]) -> Tensor:
+        """Return the embeddings (documents, dimension), on the CPU."""
+        size, shards = shard_texts(self.batch_size), []
+        for start in range(0, len(documents), size):
+            shard = documents[start : start + size]
+            texts = [document.content for document in shard]
+            encode = partial(self.encode_documents, shard)
+            embeddings, read = self.encoding.shard(self._settings, texts, encode, self.name)
+            if read:
+                self.advance(len(shard))
+            shards.append(embeddings)
+        return torch.cat(shards)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """All that decides the embeddings of documents, their last bits included."""
+        return {
+            "model_sha256": self.model_sha256,
+            "weights": self.weights,
+            "dtype": str(self.model.dtype),
+            "prompt": self.document_prompt,
+            "max_length": self.max_length,
+            "dimensions": self.model.truncate_dim,
+            "batch_size": self.batch_size,
+            "device": self.model.device.type,
+            "code": encoding_code(),
+        }
+
     def encode_queries(self, queries: Sequence[str]) -> Tensor:
         """Return the embeddings (queries, dimension) of texts, as the model gives them, on its device."""
         return self._encoded(self.model.encode_query, list(queries), self.query_prefix)
@@ -176,19 +210,21 @@ class DenseRetriever:
         return self._encoded(self.model.encode_document, texts, self.document_prompt)
 
     def _encoded(self, method: Callable[..., Tensor], texts: list[str], prompt: str) -> Tensor:
-        encode = partial(
-            method,
-            prompt=prompt,
-            batch_size=self.batch_size,
-            convert_to_tensor=True,
-            show_progress_bar=False,
-        )
+        encode = partial(method, prompt=prompt, convert_to_tensor=True, show_progress_bar=False)
         with self._length():
-            if self.model.device.type == "cpu" and texts:
-                batches = cpu_batches(texts, self.batch_size, self.max_length)
-                return encode_on_cpu(self.model, encode, texts, batches, self.advance)
-            with self._counted():
-                return encode(texts)
+            run = partial(self._in_batches, encode, texts)
+            embeddings, self._fitting = self.encoding.in_memory(run, self._fitting, self.name)
+        if self._fitting < self.batch_size:
+            self.encoding.note_batch(self._fitting)
+        return embeddings
+
+    def _in_batches(self, encode: Callable[..., Tensor], texts: list[str], size: int) -> Tensor:
+        encode = partial(encode, batch_size=size)
+        if self.model.device.type == "cpu" and texts:
+            batches = cpu_batches(texts, size, self.max_length)
+            return encode_on_cpu(self.model, encode, texts, batches, self.advance)
+        with self._counted(size):
+            return encode(texts)
 
     @contextmanager
     def _length(self) -> Iterator[None]:
@@ -204,10 +240,10 @@ class DenseRetriever:
             self.model.max_seq_length = before
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, size: int) -> Iterator[None]:
         """Tell `advance` of each batch. Of a whole model no hook is called, of its modules they are."""
         first = next(iter(self.model))
-        hook = first.register_forward_hook(lambda *_: self.advance(self.batch_size))
+        hook = first.register_forward_hook(lambda *_: self.advance(size))
         try:
             yield
         finally:
@@ -236,31 +272,3 @@ def _own_prompts(model: "SentenceTransformer") -> tuple[str, str]:
 
     default = model.default_prompt_name
     return first("query", default), first("document", "passage", "corpus", default)
-
-
-def limit_length(model: "SentenceTransformer", tokens: int) -> None:
-    """Let `model` read so many tokens of a text. Raises InputError where it cannot be told to."""
-    try:
-        model.max_seq_length = tokens
-    except ValueError as error:
-        raise InputError(f"maximum length {tokens!r}: {error}") from error
-    except AttributeError:
-        kind = type(model[0]).__name__
-        raise InputError(
-            f"maximum length {tokens!r}: {kind} always reads whole texts; leave the length out"
-        ) from None
-
-
-def _checked_length(length: int | None, model: "SentenceTransformer", name: str) -> int | None:
-    own = model.max_seq_length
-    if length is None:
-        # A model that reads everything says None, infinity, or 10 to the power of 30.
-        return own if isinstance(own, int) and own < UNLIMITED else None
-    # Other than transformers, a model says no more than its own length.
-    limit = own if model.config is None else getattr(model.config, "max_position_embeddings", None)
-    if length < 1 or (isinstance(limit, int) and length > limit):
-        upper = f" and at most {limit}, its positions" if isinstance(limit, int) else ""
-        raise InputError(f"maximum length {length!r} for model {name!r}: it must be at least 1{upper}")
-    limit_length(model, length)
-    model.max_seq_length = own
-    return length

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from mixbench.data.pairs import Pairs, PairSource, weighted
 from mixbench.errors import InputError
-from mixbench.retrievers.dense import limit_length
+from mixbench.retrievers.lengths import limit_length
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Deadline, LastStep, Report
 from mixbench.training.config import FREE_ON_RESUME, TrainConfig
@@ -34,7 +34,7 @@ from mixbench.training.objective import check_loss
 from mixbench.training.processes import count, first, join, number, together
 from mixbench.training.record import Origin, Outcome, make_record, weights_sha256
 from mixbench.training.trainer import CheckpointTrainer, build_trainer
-from mixbench.training.workspace import Workspace
+from mixbench.training.workspace import Rework, Workspace, as_it_is
 
 
 def train_retriever(
@@ -49,6 +49,7 @@ def train_retriever(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    rework: Rework = as_it_is,
 ) -> Path:
     """Train `model` in place, on its own device, and write it to the new folder `output`.
 
@@ -56,7 +57,7 @@ def train_retriever(
     `dev` pairs the weights are those of the checkpoint with the best dev nDCG@10, else the last. A run that
     `max_minutes` stopped, that was killed or that failed keeps its checkpoints in `.<name>.training` beside
     the output: `resume` continues it, and a finished run removes them. A `teacher` is recorded as the
-    origin's, and what it was trained on as inherited.
+    origin's, and what it was trained on as inherited. `rework` changes the folder before it is put in place.
 
     Of several processes, started by torchrun or accelerate, each calls this with the same arguments and a
     model on its own device. They share each batch and all its negatives; the first writes what is written.
@@ -83,7 +84,7 @@ def train_retriever(
         record = make_record(
             origin if teacher is None else origin.taught_by(teacher.card), config, sources, dev, outcome
         )
-        return first(lambda: workspace.publish(model, record, finished=not outcome.stopped))
+        return first(lambda: workspace.publish(model, record, not outcome.stopped, rework))
 
 
 def _fit(

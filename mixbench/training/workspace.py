@@ -2,19 +2,26 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, InputError
-from mixbench.files import write_atomic
+from mixbench.files import check_writable, write_atomic
 from mixbench.full_disk import writing
 from mixbench.training.record import RECORD_FILE, model_card, render_record
 
 PLAN_FILE = "plan.json"
 STATE_FILE = "trainer_state.json"
+
+Rework = Callable[[Path], None]
+"""Changes files of a model folder."""
+
+
+def as_it_is(folder: Path) -> None:
+    """Change nothing."""
 
 
 class Workspace:
@@ -29,16 +36,21 @@ class Workspace:
         self.folder = output.parent / f".{output.name}.training"
 
     def last_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint: transformers writes the state file last."""
-        whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}")]
-        return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+        """Return the newest whole checkpoint: transformers writes the state file last, and in its place.
+
+        Where none is whole it is the newest, so that what is wrong with it is told.
+        """
+        stated = sorted(self.folder.glob(f"checkpoint-*/{STATE_FILE}"), key=_step, reverse=True)
+        return next((path.parent for path in [*filter(_whole, stated), *stated]), None)
 
     def check(self, resume: bool, overwrite: bool) -> None:
         """Refuse what would overwrite or lose work unasked; changes nothing.
 
         Raises:
             InputError: the output is there already, an unfinished run is, or there is nothing to resume.
+            MixbenchError: nothing may be written beside the output.
         """
+        check_writable(self.output.parent)
         if resume and self.last_checkpoint() is None:
             raise InputError(f"{self.folder}: no checkpoint to resume from; start again without --resume")
         if resume or overwrite:
@@ -71,15 +83,23 @@ class Workspace:
                 raise InputError(f"{path}: cannot resume: {key} was {before.get(key)!r} and now is {value!r}")
         return self.last_checkpoint()
 
-    def publish(self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool) -> Path:
+    def publish(
+        self, model: SentenceTransformer, record: Mapping[str, Any], finished: bool, rework: Rework = as_it_is
+    ) -> Path:
         """Put model, record and card in place of the output; drop the checkpoints if the run is finished."""
-        card = model_card(self.output.name, record)
-        return self.publish_files(model, {RECORD_FILE: render_record(record), "README.md": card}, finished)
+        files = {RECORD_FILE: render_record(record), "README.md": model_card(self.output.name, record)}
+        return self.publish_files(model, files, finished, rework)
 
     def publish_files(
-        self, model: SentenceTransformer, files: Mapping[str, str | bytes], finished: bool
+        self,
+        model: SentenceTransformer,
+        files: Mapping[str, str | bytes],
+        finished: bool,
+        rework: Rework = as_it_is,
     ) -> Path:
         """Put model and `files`, by name, in place of the output; drop the checkpoints if finished.
+
+        `rework` is given the folder that has them before it is put there.
 
         Raises:
             MixbenchError: no space is left for it; what was at the output before stays whole.
@@ -93,6 +113,7 @@ class Workspace:
                 model.save_pretrained(str(staged), create_model_card=False)
                 for name, content in files.items():
                     write_atomic(staged / name, content)
+                rework(staged)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
@@ -101,3 +122,15 @@ class Workspace:
         staged.rename(self.output)
         shutil.rmtree(self.folder if finished else replaced, ignore_errors=True)
         return self.output
+
+
+def _step(state: Path) -> int:
+    return int(state.parent.name.removeprefix("checkpoint-"))
+
+
+def _whole(state: Path) -> bool:
+    try:
+        json.loads(state.read_bytes())
+    except ValueError:
+        return False
+    return True
