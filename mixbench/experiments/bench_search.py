@@ -122,7 +122,7 @@ def _ours(doc_ids: Sequence[str], documents_ND: Tensor, queries_QD: Tensor, k: i
     texts = [""] * len(queries_QD)
     return SearchContender(
         "mixbench",
-        "scores in float64, ties settled",
+        "scores rounded from float64, ties settled",
         lambda: index.search(texts, k, lambda _: queries_QD),
         lambda ranking: (doc_id for doc_id, _ in ranking),
     )
