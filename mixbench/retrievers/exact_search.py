@@ -29,10 +29,12 @@ QUERIES = 1_024
 """Queries searched at once."""
 CELLS = 2**19
 """Scores that a thread computes at once."""
-FLOATS = 2**22
+FLOATS = 2**21
 """Numbers of documents that a thread holds at once."""
+FIXED_BYTES = 2**25
+"""Bytes that a thread takes for documents, scores and products."""
 CANDIDATE_BYTES = 96
-"""Bytes that a candidate takes, while all are sorted too."""
+"""Bytes that a candidate takes, while all are sorted too; a thread has twice as many as are asked for."""
 SCORED = 64
 """Documents that a thread scores exactly at once: few, to stay in a core's caches."""
 LARGEST = 1e36
@@ -60,7 +62,7 @@ def search_shards(
     margins_Q = _margins(lengths_Q, longest, queries_QD.shape[1])
     k = min(k, sum(map(len, shards)))
     threads = torch.get_num_threads()
-    rows = min(QUERIES, max(1, (memory // (CANDIDATE_BYTES * threads) - CELLS) // (2 * k)))
+    rows = min(QUERIES, max(1, (memory // threads - FIXED_BYTES) // (2 * k * CANDIDATE_BYTES)))
     found = [
         _Search(queries_QD[start : start + rows], margins_Q[start : start + rows], shards, k).run(threads)
         for start in range(0, len(queries_QD), rows)
@@ -96,8 +98,11 @@ class _Search:
     def _collect(self, parts: Iterator[Part]) -> Shortlist:
         """Return the candidates among the documents of those `parts` that this thread comes to take."""
         candidates = Shortlist(self.margins_Q, self.k)
+        scores = torch.empty(max(CELLS, len(self.queries_QD)))
         for start, rows_ND in read(parts):
-            candidates.add((self.queries_QD @ rows_ND.T).numpy(), start)
+            values_QN = scores[: len(self.queries_QD) * len(rows_ND)].view(len(self.queries_QD), -1)
+            torch.mm(self.queries_QD, rows_ND.T, out=values_QN)
+            candidates.add(values_QN.numpy(), start)
             if candidates.count > candidates.limit:
                 candidates.prune()
                 if candidates.count > 0.75 * candidates.limit:

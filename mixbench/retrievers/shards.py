@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 DOCUMENTS_AT_ONCE = 10_000
+COPIED = 256
+"""Rows of an array copied at once."""
 
 
 class Shard(Protocol):
@@ -38,9 +40,23 @@ def parts_of(shards: Sequence[Shard], size: int) -> Iterator[Part]:
 
 
 def read(parts: Iterable[Part]) -> Iterator[tuple[int, Tensor]]:
-    """Yield the position of the first document of each part, and its embeddings (N, D) in float32."""
+    """Yield the position of the first document of each part, and its embeddings (N, D) in float32.
+
+    They are good until the next are asked for: what is not float32 in memory is read into one place again and
+    again, since freed memory of this size does not always go back to the system.
+    """
+    held_ND = torch.empty(0, 0)
     for start, shard, where in parts:
-        yield start, read_rows(shard, where)
+        if not isinstance(shard, np.ndarray):
+            yield start, read_rows(shard, where)
+            continue
+        count = where.stop - where.start
+        if len(held_ND) < count or held_ND.shape[1] != shard.shape[1]:
+            held_ND = torch.empty(count, shard.shape[1])
+        for at in range(0, count, COPIED):
+            some = slice(where.start + at, min(where.start + at + COPIED, where.stop))
+            held_ND[at : at + COPIED][: some.stop - some.start] = read_rows(shard, some)
+        yield start, held_ND[:count]
 
 
 def read_rows(shard: Shard, at: slice | NDArray[np.int64]) -> Tensor:
