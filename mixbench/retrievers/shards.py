@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixbench.retrievers.threads import one_thread_each
+
 DOCUMENTS_AT_ONCE = 10_000
 COPIED = 256
 """Rows of an array copied at once."""
@@ -76,5 +78,6 @@ def take(tensor: Tensor, at: slice | Tensor) -> Tensor:
 def longest_of(shards: Sequence[Shard]) -> float:
     """Return what no document exceeds in length; one of them comes close to it."""
     parts = read(parts_of(shards, DOCUMENTS_AT_ONCE))
-    longest = max(float(torch.linalg.vector_norm(rows_ND, dim=1).max()) for _, rows_ND in parts)
+    with one_thread_each():
+        longest = max(float(torch.linalg.vector_norm(rows_ND, dim=1).max()) for _, rows_ND in parts)
     return longest * 1.001  # further up than float32 rounds
