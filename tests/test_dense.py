@@ -352,6 +352,23 @@ def test_neither_batches_nor_threads_change_an_embedding(
     assert "preprocess" not in vars(bert)
 
 
+def test_a_text_alone_has_one_thread_where_it_is_little_work(
+    bert: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    hook = bert[0].register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        dense(bert).encode_queries(["w1 w2 w3"])
+        monkeypatch.setattr("mixbench.retrievers.cpu_encoding.LITTLE_WORK", 2_000)
+        dense(bert).encode_queries(["w1 w2 w3"])
+        assert (seen, torch.get_num_threads()) == ([1, 3], 3)
+    finally:
+        hook.remove()
+        torch.set_num_threads(before)
+
+
 def test_an_error_of_one_thread_is_that_of_the_encoding(bert: SentenceTransformer) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no memory left")

@@ -19,12 +19,17 @@ def bench_search_command(
     warm_up: Annotated[int, typer.Option(min=1, help="Rounds before those timed.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch and faiss. [torch's]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of vectors and queries.")] = 0,
+    faiss: Annotated[
+        list[str] | None,
+        typer.Option(help="An index of faiss beside ours: flat, sq8, hnsw or ivfpq; repeatable. [flat]"),
+    ] = None,
     output: Written = None,
     as_json: Json = False,
 ) -> None:
-    """Queries a second of our exact search over embeddings, beside faiss flat and the search of mteb.
+    """Queries a second of our exact search over embeddings, beside faiss and the search of mteb.
 
-    Vectors are synthetic, float32 and of unit length. A peer that is not installed is left out, and named.
+    Vectors are synthetic, float32 and of unit length. Recall is the share of our results that a peer found.
+    A peer that is not installed is left out, and named.
     """
     from mixbench.experiments.bench_search import SearchSettings, bench_search
     from mixbench.experiments.reporting import print_measured
@@ -38,6 +43,7 @@ def bench_search_command(
         warm_up=warm_up,
         threads=threads,
         seed=seed,
+        faiss=tuple(faiss or ["flat"]),
     )
     print_measured(bench_search(settings), output, as_json=as_json)
 

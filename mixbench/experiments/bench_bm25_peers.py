@@ -50,7 +50,7 @@ def engines(notes: list[str]) -> list[Engine]:
         return found
     found.append(_bm25s("numpy"))
     if find_spec("numba") is None:
-        notes.append("numba is not installed, so bm25s by numba was left out; pip install numba")
+        notes.append("numba is not installed, so bm25s by numba was left out; pip install 'mixbench[numba]'")
     else:
         found.append(_bm25s("numba"))
     return found

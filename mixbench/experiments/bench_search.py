@@ -1,4 +1,4 @@
-"""`mixbench bench search`: our exact search over embeddings beside faiss flat and the search of mteb.
+"""`mixbench bench search`: our exact search over embeddings beside faiss and the search of mteb.
 
 All have the same float32 vectors of unit length and return the best k by dot product: ours ids, best first
 and ties settled; faiss positions, best first; mteb ids, in no order. Recall is the share of ours that a peer
@@ -8,6 +8,7 @@ found.
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from mixbench.data import Document
-from mixbench.errors import InputError
+from mixbench.errors import InputError, UnknownName
 from mixbench.evaluation.provenance import describe_run
 from mixbench.experiments.bench import TimedWork, take_turns, torch_threads
 from mixbench.experiments.bench_report import BenchReport, BenchRow
+from mixbench.experiments.bench_search_faiss import INDEXES, build
 from mixbench.experiments.lineage import command_line
 from mixbench.retrievers.embeddings import EmbeddingIndex
 
@@ -33,6 +35,7 @@ class SearchSettings:
     """What is searched, and how it is timed; `threads` of None are those that torch has.
 
     Raises InputError for a number that is too low, and for more documents asked for than there are.
+    Raises UnknownName for another index of `faiss` than there are.
     """
 
     documents: int = 100_000
@@ -43,9 +46,14 @@ class SearchSettings:
     warm_up: int = 1
     threads: int | None = None
     seed: int = 0
+    faiss: tuple[str, ...] = ("flat",)
 
     def __post_init__(self) -> None:
-        InputError.check_least(1, **{name: value for name, value in asdict(self).items() if name != "seed"})
+        numbers = {name: value for name, value in asdict(self).items() if name not in ("seed", "faiss")}
+        InputError.check_least(1, **numbers)
+        for kind in self.faiss:
+            if kind not in INDEXES:
+                raise UnknownName.of("index of faiss", kind, INDEXES)
         if self.k > self.documents:
             raise InputError(f"k is {self.k!r}, of {self.documents} documents; give at most that")
 
@@ -82,7 +90,7 @@ def bench_search(settings: SearchSettings) -> BenchReport:
         notes: list[str] = []
         contenders = [
             _ours(doc_ids, documents_ND, queries_QD, settings.k),
-            *_faiss(doc_ids, documents_ND, queries_QD, settings.k, threads, notes),
+            *_faiss(doc_ids, documents_ND, queries_QD, settings.k, settings.faiss, threads, notes),
             *_mteb(doc_ids, documents_ND, queries_QD, settings.k, notes),
         ]
         cold = take_turns(contenders, settings.warm_up, notes, called="warm-up")
@@ -94,7 +102,7 @@ def bench_search(settings: SearchSettings) -> BenchReport:
     ]
     provenance = describe_run(command=command_line(sys.argv[1:]), device="cpu", seed=settings.seed)
     return BenchReport(
-        title="Exact search over embeddings, all queries at once",
+        title="Search over embeddings, all queries at once",
         unit="queries",
         per_round=settings.queries,
         settings=asdict(settings) | {"threads": threads, "dtype": "float32", "chunk_size": CHUNK_SIZE},
@@ -122,7 +130,7 @@ def _ours(doc_ids: Sequence[str], documents_ND: Tensor, queries_QD: Tensor, k: i
     texts = [""] * len(queries_QD)
     return SearchContender(
         "mixbench",
-        "scores in float64, ties settled",
+        "scores rounded from float64, ties settled",
         lambda: index.search(texts, k, lambda _: queries_QD),
         lambda ranking: (doc_id for doc_id, _ in ranking),
     )
@@ -133,25 +141,29 @@ def _faiss(
     documents_ND: Tensor,
     queries_QD: Tensor,
     k: int,
+    kinds: Sequence[str],
     threads: int,
     notes: list[str],
 ) -> list[SearchContender]:
     if find_spec("faiss") is None:
-        notes.append("faiss is not installed and was left out; pip install faiss-cpu")
+        notes.append("faiss is not installed and was left out; pip install 'mixbench[faiss]'")
         return []
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    index = faiss.IndexFlatIP(documents_ND.shape[1])
-    index.add(documents_ND.numpy())
-    return [
-        SearchContender(
-            f"faiss {faiss.__version__}",
-            "IndexFlatIP, scores in float32",
-            lambda: index.search(queries_QD.numpy(), k)[1],
-            lambda positions: (doc_ids[position] for position in positions),
+    contenders = []
+    for kind in kinds:
+        how, note, search = build(kind, documents_ND.numpy())
+        notes.append(note)
+        contenders.append(
+            SearchContender(
+                f"faiss {faiss.__version__} {kind}",
+                how,
+                partial(search, queries_QD.numpy(), k),
+                lambda positions: (doc_ids[position] for position in positions if position >= 0),
+            )
         )
-    ]
+    return contenders
 
 
 def _mteb(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mixbench.errors import CheckpointError, InputError, MixbenchError, UnknownName
 from mixbench.experiments.lineage import read_training
+from mixbench.experiments.start_up import loading
 from mixbench.files import sha256_file
 from mixbench.models import PRESETS
 from mixbench.retrievers import Retriever
@@ -106,6 +107,7 @@ def names_table() -> list[tuple[str, str]]:
     return [(line[0], line[1]) for line in lines if len(line) == 2]
 
 
+@loading()
 def open_system(name: str, options: EncoderOptions) -> Retriever:
     """Return the retriever called `name`.
 

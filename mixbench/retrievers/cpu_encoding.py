@@ -1,17 +1,20 @@
 """Encoding on a CPU: each thread takes small batches of its own, in place of all threads sharing large ones.
 
 Threads that share an operation wait for the slowest at the end of each, some hundred times a batch. With a
-batch of its own none waits for another, and what one layer passes to the next stays in a core's caches.
+batch of its own none waits for another, and what one layer passes to the next stays in a core's caches. A
+batch that comes alone and is little work, as a query is, has one thread: on a machine that does other work
+too, sharing it takes several times as long.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from mixbench.retrievers.threads import one_thread_each, thread_pool
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -20,6 +23,8 @@ CPU_TOKENS = 2_048
 """Tokens of a batch, about."""
 CHARACTERS = 4
 """Characters of a token, about; wrong by a factor, it costs time and changes nothing."""
+LITTLE_WORK = 2**30
+"""Parameters times tokens of a batch that one thread does alone: some 50 tokens of MiniLM."""
 
 
 def encode_on_cpu(
@@ -32,7 +37,8 @@ def encode_on_cpu(
     """Return the embeddings (texts, dimension) that `encode` gives of `texts`, in their order.
 
     `encode` calls `model` on a batch at once; `batches` hold positions in `texts`, each once. `advance` is
-    told of each batch done. The threads are torch's own number; one batch alone has them all.
+    told of each batch done. The threads are torch's own number; one batch alone has them all, or one if it is
+    little work.
     """
 
     def run(positions: Sequence[int]) -> Tensor:
@@ -42,14 +48,12 @@ def encode_on_cpu(
 
     threads = min(torch.get_num_threads(), len(batches))
     if threads == 1:
-        parts = [run(positions) for positions in batches]
+        alone = sum(map(len, texts)) // CHARACTERS * _parameters(model) < LITTLE_WORK
+        with one_thread_each() if alone else nullcontext():
+            parts = [run(positions) for positions in batches]
     else:
-        with _one_thread_each(), _tokenising_in_turn(model):
-            pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-            try:
-                parts = list(pool.map(run, batches))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with _tokenising_in_turn(model), thread_pool(threads) as pool:
+            parts = list(pool.map(run, batches))
     if len(parts) == 1 and len(texts) == 1:
         return parts[0]
     order = torch.tensor([position for positions in batches for position in positions])
@@ -75,15 +79,8 @@ def cpu_batches(texts: Sequence[str], batch_size: int, max_length: int | None) -
     return batches
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let torch use one thread for an operation, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _parameters(model: "SentenceTransformer") -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @contextmanager

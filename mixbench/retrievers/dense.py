@@ -144,12 +144,22 @@ class DenseRetriever:
 
     @property
     def flops_per_document(self) -> int | None:
-        """Mean operations for one indexed document, alone and so unpadded, over a few spread evenly."""
+        """Mean operations for one indexed document, alone and so unpadded, over a few spread evenly.
+
+        They follow from the shapes of what the model is given, so that of documents of one length one is run.
+        """
         documents = self._index.documents[:: -(-len(self._index.documents) // DOCUMENTS_COUNTED) or 1]
         if not documents:
             return None
-        runs = [partial(self.encode_documents, [document]) for document in documents]
-        return sum(count_flops(run) for run in runs) // len(runs)
+        with self._length():
+            shapes = [self._shapes(document) for document in documents]
+        one_each = dict(zip(shapes, documents, strict=True))
+        flops = {shape: count_flops(partial(self.encode_documents, [one])) for shape, one in one_each.items()}
+        return sum(flops[shape] for shape in shapes) // len(shapes)
+
+    def _shapes(self, document: Document) -> tuple[tuple[int, ...], ...]:
+        features = self.model.preprocess([self.document_prompt + document.content])
+        return tuple(tuple(each.shape) for each in features.values() if isinstance(each, Tensor))
 
     def index(self, corpus: Sequence[Document]) -> None:
         """Encode `corpus`, or read its embeddings where they are kept, and replace the index by it.

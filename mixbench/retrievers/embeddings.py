@@ -7,13 +7,16 @@ that the lowest position wins a tie as trec_eval has it.
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import InputError, MixbenchError
+from mixbench.retrievers.exact_search import search_shards
 from mixbench.retrievers.precision import PRECISIONS, Stored, checked_precision
 from mixbench.retrievers.protocol import Ranking
+from mixbench.retrievers.shards import longest_of, parts_of, read
 from mixbench.retrievers.topk import search_chunks
 
 
@@ -40,7 +43,9 @@ class EmbeddingIndex:
         self.truncate_dim = truncate_dim
         self.precision = checked_precision(precision)
         self.documents: Sequence[Document] = ()
+        self._doc_ids = np.array([], dtype=object)
         self._stored: Stored | None = None
+        self._longest = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -58,6 +63,8 @@ class EmbeddingIndex:
         self.documents, self._stored = (), None
         documents = sorted(corpus, key=lambda document: document.doc_id, reverse=True)
         self._stored = PRECISIONS[self.precision](self._encoded(documents, encode), len(documents))
+        self._longest = longest_of([self._stored])
+        self._doc_ids = np.array([document.doc_id for document in documents], dtype=object)
         self.documents = documents
 
     def _encoded(
@@ -91,15 +98,14 @@ class EmbeddingIndex:
             raise MixbenchError(
                 f"model {self.name!r}: the embedding of query {queries[row][:80]!r} {NOT_FINITE}"
             )
-        # Apple's GPUs have no float64.
-        queries_QD = queries_QD.to("cpu" if encoded.device.type == "mps" else encoded.device)
-        scores_QK, positions_QK = search_chunks(queries_QD, self._chunks(self._stored), k)
+        if encoded.device.type == "cuda":
+            chunks = read(parts_of([self._stored], self.chunk_size))
+            scores_QK, positions_QK = search_chunks(queries_QD.to(encoded.device), chunks, k)
+        else:  # Apple's GPUs too, which have no float64
+            scores_QK, positions_QK = search_shards(queries_QD, [self._stored], k, longest=self._longest)
         return [
-            [
-                (self.documents[position].doc_id, score)
-                for position, score in zip(positions, scores, strict=True)
-            ]
-            for positions, scores in zip(positions_QK.tolist(), scores_QK.tolist(), strict=True)
+            list(zip(self._doc_ids[positions].tolist(), scores, strict=True))
+            for positions, scores in zip(positions_QK.cpu().numpy(), scores_QK.tolist(), strict=True)
         ]
 
     def _prepared(self, encoded: Tensor) -> Tensor:
@@ -110,10 +116,6 @@ class EmbeddingIndex:
         if self.similarity == "cosine":
             embeddings = torch.nn.functional.normalize(embeddings.double(), dim=1).float()
         return embeddings
-
-    def _chunks(self, stored: Stored) -> Iterator[tuple[int, Tensor]]:
-        for start in range(0, len(self.documents), self.chunk_size):
-            yield start, stored.rows(start, min(start + self.chunk_size, len(self.documents)))
 
 
 def check_dimension(truncate_dim: int, dimension: int | None, name: str) -> None:

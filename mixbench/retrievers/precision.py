@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mixbench.errors import UnknownName
+from mixbench.retrievers.shards import take
 
 KEPT_IN_MEMORY = 2**28
 """Bytes of float32 embeddings that wait in memory for their ranges; more than that waits in a file."""
@@ -33,8 +34,10 @@ class Stored(Protocol):
         """Bytes held."""
         ...
 
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return what the documents from `start` to before `stop` stand for: float32 (documents, D)."""
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
+        """Return what some documents, a slice or int64 numbers, stand for: float32 (documents, D)."""
         ...
 
 
@@ -49,9 +52,12 @@ class FloatEmbeddings:
         """Bytes of the embeddings."""
         return self._rows_ND.nbytes
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def __len__(self) -> int:
+        return len(self._rows_ND)
+
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Return the embeddings themselves."""
-        return self._rows_ND[start:stop]
+        return take(self._rows_ND, at)
 
 
 class Int8Embeddings:
@@ -84,9 +90,12 @@ class Int8Embeddings:
         """Bytes of the codes and of the two numbers that each dimension has."""
         return self._codes_ND.nbytes + self._low_D.nbytes + self._step_D.nbytes
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def __len__(self) -> int:
+        return len(self._codes_ND)
+
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Return the lower ends of the steps that the codes name."""
-        return (self._codes_ND[start:stop].float() + 128) * self._step_D + self._low_D
+        return (take(self._codes_ND, at).float() + 128) * self._step_D + self._low_D
 
 
 class BinaryEmbeddings:
@@ -108,9 +117,12 @@ class BinaryEmbeddings:
         """Bytes of the packed bits."""
         return self._packed_NB.nbytes
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def __len__(self) -> int:
+        return len(self._packed_NB)
+
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Return 1 for each set bit and -1 for each other."""
-        bits = np.unpackbits(self._packed_NB[start:stop].numpy(), axis=1, count=self._dimension)
+        bits = np.unpackbits(take(self._packed_NB, at).numpy(), axis=1, count=self._dimension)
         return torch.from_numpy(bits).float() * 2 - 1
 
 

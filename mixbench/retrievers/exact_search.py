@@ -1,0 +1,146 @@
+"""Exact search on a CPU in bounded memory: float32 products choose candidates, and those are scored exactly.
+
+An exact score is that of `topk`: the dot product summed in float64, rounded once to float32. A float32
+product of D terms, in whatever order they are summed, lies within D u / (1 - D u) |q||d| of it, u = 2^-24
+(Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). What this bound cannot exclude from
+the k best is scored exactly. So results are those of exact scores for all, ties included.
+
+Documents are read a few thousand at a time from a sequence of shards, which need not fit in memory: tensors,
+or arrays mapped from files. Each thread takes the next of them and has candidates of its own.
+
+Shapes: Q queries, N documents read at once, D dimensions, K results, C candidates.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mixbench.retrievers.shards import Part, Shard, longest_of, parts_of, read, read_rows
+from mixbench.retrievers.shortlist import Floats32, Ints, Shortlist, bounds_of
+from mixbench.retrievers.threads import thread_pool
+from mixbench.retrievers.topk import search_chunks
+
+MEMORY = 2**30
+"""Bytes that a search may take, the results aside."""
+QUERIES = 1_024
+"""Queries searched at once."""
+CELLS = 2**19
+"""Scores that a thread computes at once."""
+FLOATS = 2**21
+"""Numbers of documents that a thread holds at once."""
+FIXED_BYTES = 2**25
+"""Bytes that a thread takes for documents, scores and products."""
+CANDIDATE_BYTES = 96
+"""Bytes that a candidate takes, while all are sorted too; a thread has twice as many as are asked for."""
+SCORED = 64
+"""Documents that a thread scores exactly at once: few, to stay in a core's caches."""
+LARGEST = 1e36
+"""Lengths' product up to which no float32 score overflows."""
+
+
+def search_shards(
+    queries_QD: Tensor,
+    shards: Sequence[Shard],
+    k: int,
+    *,
+    longest: float | None = None,
+    memory: int = MEMORY,
+) -> tuple[Tensor, Tensor]:
+    """Return the scores (Q, K) float32 and the positions (Q, K) int64 of the best documents, best first.
+
+    Positions count through the shards; of equal scores the lowest comes first. `queries_QD`, float32 on the
+    CPU, holds at least one query. `longest` is at least the length of every document; None reads all of them
+    for it. So many queries are taken at a time that a search keeps to about `memory` bytes, but at least one.
+    """
+    longest = longest_of(shards) if longest is None else longest
+    lengths_Q = torch.linalg.vector_norm(queries_QD.double(), dim=1).numpy()
+    if lengths_Q.max() * longest > LARGEST or torch.get_float32_matmul_precision() != "highest":
+        return search_chunks(queries_QD, read(parts_of(shards, FLOATS // queries_QD.shape[1])), k)
+    margins_Q = _margins(lengths_Q, longest, queries_QD.shape[1])
+    k = min(k, sum(map(len, shards)))
+    threads = torch.get_num_threads()
+    rows = min(QUERIES, max(1, (memory // threads - FIXED_BYTES) // (2 * k * CANDIDATE_BYTES)))
+    found = [
+        _Search(queries_QD[start : start + rows], margins_Q[start : start + rows], shards, k).run(threads)
+        for start in range(0, len(queries_QD), rows)
+    ]
+    return torch.cat([scores for scores, _ in found]), torch.cat([positions for _, positions in found])
+
+
+class _Search:
+    """The search of some queries."""
+
+    def __init__(self, queries_QD: Tensor, margins_Q: Floats32, shards: Sequence[Shard], k: int) -> None:
+        self.queries_QD = queries_QD
+        self.margins_Q = margins_Q
+        self.shards = shards
+        self.k = k
+        self.starts = np.cumsum([0, *map(len, shards)])
+
+    def run(self, threads: int) -> tuple[Tensor, Tensor]:
+        """Return scores (Q, K) and positions (Q, K), best first."""
+        count, dimension = self.queries_QD.shape
+        parts = list(parts_of(self.shards, max(1, min(CELLS // count, FLOATS // dimension))))
+        threads = min(threads, len(parts))
+        with thread_pool(threads) as pool:
+            every = Shortlist(self.margins_Q, self.k)
+            for found in pool.map(self._collect, [iter(parts)] * threads):
+                every.keep(*found.take())
+            every.prune()
+            rows_C, positions_C, _ = every.take()
+            best = list(pool.map(self._best, range(count), np.split(positions_C, bounds_of(rows_C, count))))
+        scores_QK, positions_QK = (torch.from_numpy(np.stack(part)) for part in zip(*best, strict=True))
+        return scores_QK, positions_QK
+
+    def _collect(self, parts: Iterator[Part]) -> Shortlist:
+        """Return the candidates among the documents of those `parts` that this thread comes to take."""
+        candidates = Shortlist(self.margins_Q, self.k)
+        scores = torch.empty(max(CELLS, len(self.queries_QD)))
+        for start, rows_ND in read(parts):
+            values_QN = scores[: len(self.queries_QD) * len(rows_ND)].view(len(self.queries_QD), -1)
+            torch.mm(self.queries_QD, rows_ND.T, out=values_QN)
+            candidates.add(values_QN.numpy(), start)
+            if candidates.count > candidates.limit:
+                candidates.prune()
+                if candidates.count > 0.75 * candidates.limit:
+                    self._settle(candidates)
+        return candidates
+
+    def _settle(self, candidates: Shortlist) -> None:
+        """Leave the k best by exact scores, where many are too close to tell otherwise."""
+        rows_C, positions_C, _ = candidates.take()
+        for row, own_C in enumerate(np.split(positions_C, bounds_of(rows_C, len(self.queries_QD)))):
+            scores_K, positions_K = self._best(row, own_C)
+            candidates.keep(np.full(len(scores_K), row, dtype=np.uint16), positions_K, scores_K)
+
+    def _best(self, row: int, positions_C: Ints) -> tuple[Floats32, Ints]:
+        """Return the exact scores and the positions of the k best of these documents for a query."""
+        positions_C = np.sort(positions_C)
+        scores_C = np.concatenate([*self._exact(row, positions_C)])
+        order_K = np.argsort(-scores_C, kind="stable")[: self.k]
+        return scores_C[order_K], positions_C[order_K]
+
+    def _exact(self, row: int, positions_C: Ints) -> Iterator[Floats32]:
+        query_D = self.queries_QD[row].numpy().astype(np.float64)
+        doubles_SD = np.empty((SCORED, len(query_D)))
+        bounds = np.searchsorted(positions_C, self.starts)
+        for at in np.flatnonzero(np.diff(bounds)).tolist():
+            own_C = positions_C[bounds[at] : bounds[at + 1]] - self.starts[at]
+            for some_C in np.split(own_C, range(SCORED, len(own_C), SCORED)):
+                rows_CD = doubles_SD[: len(some_C)]
+                rows_CD[:] = read_rows(self.shards[at], some_C).numpy()
+                # Unlike a product of matrices, this sums each row alike, wherever it stands among the rows.
+                yield np.einsum("cd,d->c", rows_CD, query_D).astype(np.float32)
+
+
+def _margins(lengths_Q: NDArray[np.float64], longest: float, dimension: int) -> Floats32:
+    """Return how far a float32 score of each query may be from the exact one, and what rounding hides.
+
+    The second term is for what is flushed to zero.
+    """
+    rounding = dimension * 2**-24 / (1 - dimension * 2**-24)
+    relative = 1.001 * (rounding + 2**-22) * lengths_Q * longest
+    return (relative + dimension * 2**-120 * (1 + lengths_Q) * (1 + longest)).astype(np.float32)

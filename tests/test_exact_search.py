@@ -1,0 +1,147 @@
+"""The search over shards finds what scores in float64 of all documents find, however close they are."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mixbench.retrievers.exact_search import search_shards
+from mixbench.retrievers.shards import Shard, longest_of
+from mixbench.retrievers.topk import search_chunks
+
+D = 24
+
+
+def near_ties(count: int) -> Tensor:
+    """Unit vectors in groups whose members differ by a bit or two of one coordinate."""
+    rows = torch.nn.functional.normalize(torch.randn(count // 8 + 1, D), dim=1).repeat_interleave(8, dim=0)
+    rows = rows[torch.randperm(len(rows))[:count]]
+    at = torch.randint(0, D, (count, 1))
+    moved = rows.gather(1, at) * (1 + torch.randint(-2, 3, (count, 1)) * 2**-23)
+    return rows.scatter(1, at, moved)
+
+
+KINDS: dict[str, Callable[[int], Tensor]] = {
+    "random directions": lambda count: torch.nn.functional.normalize(torch.randn(count, D), dim=1),
+    "few whole numbers, so ties": lambda count: torch.randint(-1, 2, (count, D)).float(),
+    "copies of three": lambda count: torch.randn(3, D)[torch.randint(0, 3, (count,))],
+    "all the same": lambda count: torch.randn(1, D).expand(count, D).contiguous(),
+    "near ties": near_ties,
+    "lengths from tiny to huge": lambda count: torch.randn(count, D) * 10 ** (12 * torch.rand(count, 1) - 6),
+    "nothing but rounding": lambda count: 1 + torch.randint(-1, 2, (count, D)) * 2.0**-23,
+    "zeros among small numbers": lambda count: (
+        torch.randn(count, D) * torch.randint(0, 2, (count, 1)) * 1e-30
+    ),
+}
+
+
+def exact_best(queries: Tensor, corpus: Tensor, k: int) -> list[list[tuple[float, int]]]:
+    """By the definition: the true sum rounded once to float32, then the lowest position."""
+    best = []
+    for query in queries.double().tolist():
+        scores = [
+            float(np.float32(math.fsum(a * b for a, b in zip(query, row, strict=True))))
+            for row in corpus.double().tolist()
+        ]
+        order = sorted(range(len(scores)), key=lambda position: (-scores[position], position))
+        best.append([(scores[position], position) for position in order[:k]])
+    return best
+
+
+def pairs(found: tuple[Tensor, Tensor]) -> list[list[tuple[float, int]]]:
+    scores, positions = found
+    return [
+        list(zip(row, at, strict=True)) for row, at in zip(scores.tolist(), positions.tolist(), strict=True)
+    ]
+
+
+def cut(corpus: Tensor, generator: random.Random) -> list[Tensor]:
+    places = sorted(generator.choices(range(len(corpus) + 1), k=generator.randint(0, 4)))
+    return list(corpus.tensor_split(places))
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Sequence[int]:
+    """So many threads of torch meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    assert torch.get_num_threads() == request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_are_those_of_exact_scores_of_all(
+    kind: str, seed: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = random.Random(seed)
+    torch.manual_seed(seed)
+    count = generator.choice([1, 60, 400])
+    corpus = KINDS[kind](count)
+    queries = torch.cat([torch.randn(4, D), corpus[:2], torch.zeros(1, D)])
+    k = generator.choice([1, 3, 10, 59, 500])
+    # So little at a time that shortlists are pruned, and settled by exact scores, again and again.
+    for module, name, value in (
+        ("exact_search", "CELLS", generator.choice([7, 200, 5_000])),
+        ("exact_search", "QUERIES", generator.choice([2, 100])),
+        ("exact_search", "SCORED", generator.choice([2, 64])),
+        ("shortlist", "FEWEST", 1),
+    ):
+        monkeypatch.setattr(f"mixbench.retrievers.{module}.{name}", value)
+    expected = exact_best(queries, corpus, k)
+    assert pairs(search_shards(queries, cut(corpus, generator), k)) == expected
+    assert pairs(search_shards(queries, [corpus], k, longest=longest_of([corpus]))) == expected
+
+
+@pytest.mark.parametrize("k", [10, 1_000])
+def test_in_many_dimensions_it_finds_what_scoring_all_in_float64_finds(k: int) -> None:
+    torch.manual_seed(3)
+    queries, corpus = torch.randn(40, 384), torch.randn(20_000, 384)
+    corpus[torch.randperm(20_000)[:5_000]] = corpus[:5_000].clone()
+    found = search_shards(queries, [corpus[:12_345], corpus[12_345:]], k)
+    expected = search_chunks(queries, [(0, corpus)], k)
+    assert all(torch.equal(got, wanted) for got, wanted in zip(found, expected, strict=True))
+
+
+def test_lengths_whose_products_would_overflow_are_searched_all_the_same() -> None:
+    corpus = torch.tensor([[-1.0, 0.0], [1e30, -1e30], [1e30, 1e30], [-2.0, 0.0]])
+    queries = torch.tensor([[1e20, 1e20], [0.0, 1.0]])
+    found = pairs(search_shards(queries, [corpus], 2))
+    assert found == pairs(search_shards(queries, [corpus], 2, longest=2e30))
+    assert found == [[(math.inf, 2), (0.0, 1)], [(float(np.float32(1e30)), 2), (0.0, 0)]]
+
+
+def test_reduced_precision_of_products_changes_nothing() -> None:
+    torch.manual_seed(4)
+    queries, corpus = torch.randn(64, 384), torch.randn(4_000, 384)
+    expected = pairs(search_shards(queries, [corpus], 20))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert pairs(search_shards(queries, [corpus], 20)) == expected
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_shards_may_be_mapped_from_files_in_half_precision(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    queries, corpus = torch.randn(5, 16), torch.randn(90, 16).half()
+    shards: list[Shard] = []
+    for number, part in enumerate(corpus.split(40)):
+        np.save(tmp_path / f"{number}.npy", part.numpy())
+        shards.append(np.load(tmp_path / f"{number}.npy", mmap_mode="r"))
+    assert pairs(search_shards(queries, shards, 7)) == exact_best(queries, corpus.float(), 7)
+
+
+@pytest.mark.parametrize("memory", [0, 2**26, 2**40])
+def test_a_budget_of_memory_changes_no_result(memory: int) -> None:
+    torch.manual_seed(6)
+    queries, corpus = torch.randn(300, 8), torch.randn(2_000, 8)
+    found = search_shards(queries, [corpus], 100, memory=memory)
+    expected = search_chunks(queries, [(0, corpus)], 100)
+    assert all(torch.equal(got, wanted) for got, wanted in zip(found, expected, strict=True))
