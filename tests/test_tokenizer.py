@@ -136,7 +136,7 @@ def test_texts_are_read_by_paragraph_without_document_marks(tmp_path: Path) -> N
     path.write_text("one\n\n<|endoftext|>two <|endoftext|> three\n", encoding="utf-8")
     assert list(read_texts([path])) == ["one", "two   three"]
     path.write_bytes(b"one\ncaf\xe9\n")
-    with pytest.raises(InputError, match=r"text\.txt:2: not UTF-8; convert the file to UTF-8"):
+    with pytest.raises(InputError, match=r"text\.txt:2: not UTF-8 at byte 4 of the line; save the file"):
         list(read_texts([path]))
 
 

@@ -15,7 +15,6 @@ Runs follow each other by `needs` and share `--slots`. {work} and {device} are o
 {pairs} above, stays out of the records, so that they are the same wherever the data is.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from mixbench.experiments.progress import say
 from mixbench.experiments.run_list import Run, missing_of, with_needs
 from mixbench.experiments.run_table import filled, run_stated
 from mixbench.experiments.runs import Ran, run_missing
+from mixbench.files import parse_toml
 
 
 def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
@@ -35,7 +35,7 @@ def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
         InputError: it cannot be read, or states what it should not; the error names the file.
     """
     try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        stated = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError.at(
             path, None, f"no file of runs can be read here ({error}); give one of TOML"

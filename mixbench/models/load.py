@@ -6,37 +6,28 @@ below; anything else is opened by sentence-transformers itself, which then refus
 mixer is put together of these classes too: the code in its folder, for others to run, is never read here.
 """
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import nn
 
 from mixbench.errors import CheckpointError, InputError
-from mixbench.files import sha256_files
+from mixbench.files import parse_json, sha256_files
 from mixbench.models.end_token import add_end_token
 from mixbench.models.mixer import MaskedMixer
+from mixbench.models.opening import opening, try_tokenizer
 from mixbench.models.weights import cast_weights, check_four_bit, four_bit_arguments
 
 SHIPPED = ("mixer-tiny",)
 OURS = "mixbench."
 EXPORTED = "masked_mixer.MaskedMixer"
 """What modules.json of an exported mixer calls its class: a file in the folder, and the class in it."""
+PICKLED = ("pytorch_model*.bin", "adapter_model*.bin")
+"""Weights that the libraries would read where there are no others."""
 UNUSED_ON_HUB = ["onnx/*", "openvino/*", "*.msgpack", "*.h5", "*.ot", "*.tflite", "coreml/*"]
-UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    RuntimeError,
-    AssertionError,  # torch's word for a device that it was not built for
-    SafetensorError,
-)
 CLASSES: dict[str, type[Any]] = {
     "mixbench.models.mixer.MaskedMixer": MaskedMixer,
     EXPORTED: MaskedMixer,
@@ -66,19 +57,21 @@ def load_model(
         MixbenchError: 4-bit weights without the package that they need.
     """
     folder = model_folder(name_or_path, offline=offline)
-    try:
+    with opening(f"{name_or_path}: cannot be opened as a model"):
+        refuse_pickles(folder)
         entries = module_entries(folder)
         if any(entry["type"] == EXPORTED or entry["type"].startswith(OURS) for entry in entries):
             model = _assemble(folder, entries, device)
         else:
-            arguments = four_bit_arguments(dtype, device) if four_bit else None
+            arguments = four_bit_arguments(dtype, device) if four_bit else {}
             model = SentenceTransformer(
-                str(folder), device=device, local_files_only=True, model_kwargs=arguments
+                str(folder),
+                device=device,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, **arguments},
             )
             add_end_token(model, folder)
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{name_or_path}: cannot be opened as a model ({reason})") from error
+        try_tokenizer(lambda text: model.preprocess([text]))
     if not four_bit:
         return cast_weights(model, dtype)
     check_four_bit(model, str(name_or_path))
@@ -139,10 +132,20 @@ def place(model: SentenceTransformer, device: str) -> SentenceTransformer:
         raise InputError(f"device {device!r} cannot be used ({reason}); try --device cpu") from error
 
 
+def refuse_pickles(folder: Path) -> None:
+    """Raise CheckpointError where weights lie in a pickle that has no safetensors beside it."""
+    for pattern in PICKLED:
+        for path in sorted(folder.rglob(pattern)):
+            if not list(path.parent.glob("*.safetensors")):
+                raise CheckpointError(
+                    f"{path}: pickled weights are never read; save the model again with safetensors"
+                )
+
+
 def module_entries(folder: Path) -> list[dict[str, str]]:
     """Return the modules that modules.json of a folder lists, in order: `type`, and `path` of its files."""
     path = folder / "modules.json"
-    return list(json.loads(path.read_text())) if path.is_file() else []
+    return list(parse_json(path.read_text())) if path.is_file() else []
 
 
 def _assemble(folder: Path, entries: list[dict[str, str]], device: str) -> SentenceTransformer:
@@ -156,7 +159,7 @@ def _assemble(folder: Path, entries: list[dict[str, str]], device: str) -> Sente
             )
         modules.append(CLASSES[name].load(str(folder), subfolder=entry["path"]))
     settings_file = folder / "config_sentence_transformers.json"
-    settings = json.loads(settings_file.read_text()) if settings_file.is_file() else {}
+    settings = parse_json(settings_file.read_text()) if settings_file.is_file() else {}
     return SentenceTransformer(
         modules=modules,
         device=device,

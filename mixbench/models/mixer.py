@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import CheckpointError, MixbenchError
+from mixbench.files import parse_json
 from mixbench.models.mixer_config import MixerConfig
 from mixbench.models.storage import expand
 from mixbench.models.token_mixing import Attention, TokenMixing, token_mixing
@@ -210,7 +211,7 @@ class MaskedMixer(InputModule):
                 model_name_or_path, subfolder, token, cache_folder, revision, local_files_only
             )
             folder = Path(found or folder)
-            settings = json.loads((folder / CONFIG_FILE).read_text())
+            settings = parse_json((folder / CONFIG_FILE).read_text())
             max_seq_length = settings.pop("max_seq_length")
             mixer = cls(MixerConfig(**settings), read_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
             mixer.load_state_dict(expand(load_file(folder / WEIGHTS_FILE)))

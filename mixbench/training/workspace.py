@@ -9,7 +9,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, InputError
-from mixbench.files import write_atomic
+from mixbench.files import parse_json, write_atomic
 from mixbench.full_disk import writing
 from mixbench.training.record import RECORD_FILE, model_card, render_record
 
@@ -30,8 +30,12 @@ class Workspace:
 
     def last_checkpoint(self) -> Path | None:
         """Return the newest whole checkpoint: transformers writes the state file last."""
-        whole = [path.parent for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}")]
-        return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+        whole = {
+            int(number): path.parent
+            for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}")
+            if (number := path.parent.name.removeprefix("checkpoint-")).isdecimal()
+        }
+        return whole[max(whole)] if whole else None
 
     def check(self, resume: bool, overwrite: bool) -> None:
         """Refuse what would overwrite or lose work unasked; changes nothing.
@@ -63,8 +67,8 @@ class Workspace:
             write_atomic(path, json.dumps(plan, indent=2) + "\n")
             return None
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = dict(parse_json(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path}: the plan of this run cannot be read ({error})") from None
         for key, value in json.loads(json.dumps(plan)).items():
             if before.get(key) != value:

@@ -6,7 +6,6 @@ interval. `FILE@FILE` has the loss of the first training curve at the moment whe
 `FILE^n` has of a report of pools the exact top-1 of each query in pools of n, so that systems can be paired.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from mixbench.errors import InputError
 from mixbench.experiments.claims.rules import Figure
+from mixbench.files import parse_json
 
 STEP = re.compile(r"([\w-]*)(?:\[((?:[^\[\]]|\[[^\]]*\])*)\])?")
 """A key, and what is chosen of a list, in which a name may have brackets of its own."""
@@ -57,7 +57,7 @@ def read_value(folder: Path, reference: str) -> Any:
 def read_evidence(evidence: Path, name: str) -> Any:
     """Return what a JSON file of evidence holds. Raises InputError where it cannot be read."""
     try:
-        return json.loads((evidence / name).read_text(encoding="utf-8"))
+        return parse_json((evidence / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         problem = f"no evidence can be read ({error}); run its claim again"
         raise InputError.at(evidence / name, None, problem) from None
