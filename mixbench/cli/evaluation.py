@@ -67,6 +67,10 @@ def eval_command(
         typer.Option(help="Rerank each model: a cross-encoder's folder or ORG/NAME, or maxsim:MODEL."),
     ] = None,
     rerank_depth: Annotated[int, typer.Option(min=1, help="Documents of a query reranked.")] = 100,
+    trust_remote_code: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Model of -m whose own code may run; repeatable. [none]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate models on tasks, store each result, print the table."""
@@ -90,6 +94,7 @@ def eval_command(
         offline=offline,
         rerank=rerank,
         rerank_depth=rerank_depth,
+        trust_remote_code=tuple(trust_remote_code or ()),
     )
     places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
     chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)

@@ -79,6 +79,8 @@ class EncoderOptions:
     offline: bool = False
     rerank: str | None = None
     rerank_depth: int = 100
+    trust_remote_code: tuple[str, ...] = ()
+    """Models, as they are named, whose own code may run; that of no other does."""
 
     def __post_init__(self) -> None:
         """Raise UnknownName for a choice that there is not, before any work and whatever the model."""
@@ -95,6 +97,10 @@ class EncoderOptions:
             from mixbench.models.weights import checked_dtype
 
             checked_dtype(self.dtype)
+
+    def trusts(self, name: str) -> bool:
+        """Return whether code that comes with the model called `name` may run."""
+        return name in self.trust_remote_code
 
 
 def names_table() -> list[tuple[str, str]]:
@@ -139,7 +145,8 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
     if name in PRESETS:
         return _open_untrained(name, options)
     if Path(name).is_dir():
-        return _open_folder(Path(name), Path(name).resolve().name, None, options)
+        trusted = options.trusts(name)
+        return _open_folder(Path(name), Path(name).resolve().name, None, options, trusted=trusted)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _open_hub(name, options)
     if "/" in name:
@@ -175,15 +182,26 @@ def minilm_folder() -> Path:
 
 
 def _open_folder(
-    folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
+    folder: Path,
+    name: str,
+    sources: Sequence[str] | None,
+    options: EncoderOptions,
+    *,
+    trusted: bool = False,
 ) -> Retriever:
     from mixbench.models.architecture import architecture_of, control_of
     from mixbench.models.load import load_model, model_sha256
 
     own_sources, command = read_training(folder)
-    model = load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit)
+    model = load_model(
+        folder,
+        device=options.device,
+        dtype=options.dtype,
+        four_bit=options.load_in_4bit,
+        trust_remote_code=trusted,
+    )
     sources = own_sources if sources is None else sources
-    retriever = _dense(model, name, model_sha256(folder), sources, options)
+    retriever = _dense(model, name, model_sha256(folder, code=trusted), sources, options)
     retriever.training_command = command
     retriever.architecture = architecture_of(model)
     if own_sources is not None:  # trained here: models of others are nobody's controls
@@ -214,8 +232,10 @@ def _open_hub(name: str, options: EncoderOptions) -> Retriever:
     from mixbench.interop.mteb.known_models import known_to_mteb, sentence_transformer_details
     from mixbench.models.load import model_folder
 
+    trusted = options.trusts(name)
     if not known_to_mteb(name):
-        return _open_folder(model_folder(name, offline=options.offline), name, None, options)
+        folder = model_folder(name, offline=options.offline)
+        return _open_folder(folder, name, None, options, trusted=trusted)
     details = sentence_transformer_details(name) or instructed_details(name)
     if details is None:
         from mixbench.experiments.run_by_mteb import open_by_mteb
@@ -230,7 +250,7 @@ def _open_hub(name: str, options: EncoderOptions) -> Retriever:
         dtype=options.dtype or details.dtype,
     )
     folder = model_folder(name, revision=details.revision, offline=options.offline)
-    return _open_folder(folder, name, details.training_datasets, options)
+    return _open_folder(folder, name, details.training_datasets, options, trusted=trusted)
 
 
 def _dense(

@@ -6,6 +6,8 @@ below; anything else is opened by sentence-transformers itself, which then refus
 mixer is put together of these classes too: the code in its folder, for others to run, is never read here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch import nn
 
 from mixbench.errors import CheckpointError, InputError
 from mixbench.files import parse_json, sha256_files
+from mixbench.interop.foreign_code import foreign_code
 from mixbench.models.end_token import add_end_token
 from mixbench.models.mixer import MaskedMixer
 from mixbench.models.opening import opening, try_tokenizer
@@ -44,11 +47,13 @@ def load_model(
     offline: bool = False,
     dtype: str | None = None,
     four_bit: bool = False,
+    trust_remote_code: bool = False,
 ) -> SentenceTransformer:
     """Open a shipped model by name, a model folder, or a model of the hub.
 
     `dtype` is that of the weights ("float32", "bfloat16", "float16"); None keeps the model's own. With
     `four_bit` those of a transformer are held in 4 bits and computed in `dtype`, float16 where that is None.
+    Code that lies in the folder runs only with `trust_remote_code`.
 
     Raises:
         CheckpointError: the folder is damaged, holds code that is not ours, or no weights for 4 bits; or the
@@ -57,7 +62,7 @@ def load_model(
         MixbenchError: 4-bit weights without the package that they need.
     """
     folder = model_folder(name_or_path, offline=offline)
-    with opening(f"{name_or_path}: cannot be opened as a model"):
+    with _code_told(name_or_path), opening(f"{name_or_path}: cannot be opened as a model"):
         refuse_pickles(folder)
         entries = module_entries(folder)
         if any(entry["type"] == EXPORTED or entry["type"].startswith(OURS) for entry in entries):
@@ -68,6 +73,7 @@ def load_model(
                 str(folder),
                 device=device,
                 local_files_only=True,
+                trust_remote_code=trust_remote_code,
                 model_kwargs={"use_safetensors": True, **arguments},
             )
             add_end_token(model, folder)
@@ -106,8 +112,8 @@ def model_folder(name_or_path: str | Path, *, revision: str | None = None, offli
         ) from error
 
 
-def model_sha256(folder: Path) -> str:
-    """Return one SHA-256 over the files of a model folder that decide its embeddings.
+def model_sha256(folder: Path, *, code: bool = False) -> str:
+    """Return one SHA-256 over the files of a model folder that decide its embeddings, with `code` that too.
 
     Cards, records of training, optimiser states and heads of language models do not enter.
     """
@@ -115,7 +121,7 @@ def model_sha256(folder: Path) -> str:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.suffix in {".json", ".safetensors", ".txt", ".model", ".bin"}
+        and path.suffix in {".json", ".safetensors", ".txt", ".model", ".bin", *([".py"] if code else [])}
         and path.relative_to(folder).parts[0] not in {"checkpoints", "mixbench.json", "head.safetensors"}
     ]
     if not kept:
@@ -140,6 +146,17 @@ def refuse_pickles(folder: Path) -> None:
                 raise CheckpointError(
                     f"{path}: pickled weights are never read; save the model again with safetensors"
                 )
+
+
+@contextmanager
+def _code_told(name: str | Path) -> Iterator[None]:
+    """Say how to trust a folder's code where the libraries refused it."""
+    try:
+        yield
+    except CheckpointError as error:
+        if "trust_remote_code" in str(error.__cause__):
+            raise CheckpointError(foreign_code(str(name))) from error
+        raise
 
 
 def module_entries(folder: Path) -> list[dict[str, str]]:
