@@ -15,6 +15,9 @@ from pathlib import Path
 UNSHOWN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line ends of other kinds than the usual, and halves of characters."""
 
+LONGEST = 600
+"""Characters of a problem that are told: it may quote a file, which may hold anything."""
+
 
 class MixbenchError(Exception):
     """An expected failure; its message is the one line that a user reads."""
@@ -34,7 +37,8 @@ class InputError(MixbenchError):
     def at(cls, path: Path | str, line: int | None, problem: str) -> "InputError":
         """Return the error for `problem` found in `path`, at 1-based `line` where one is to blame."""
         where = f"{path}:{line}" if line is not None else f"{path}"
-        return cls(f"{where}: {problem}".replace("\n", "\\n"))
+        shown = problem if len(problem) <= LONGEST else f"{problem[:LONGEST]}..."
+        return cls(f"{where}: {shown}".replace("\n", "\\n"))
 
     @classmethod
     def check_least(cls, least: int, **numbers: int | None) -> None:

@@ -41,7 +41,7 @@ def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
             path, None, f"no file of runs can be read here ({error}); give one of TOML"
         ) from None
     values, runs = stated.pop("values", {}), stated.pop("runs", {})
-    if stated or not runs:
+    if stated or not runs or not isinstance(runs, dict) or not isinstance(values, dict):
         problem = f"unknown keys {sorted(stated)!r}" if stated else "no runs"
         raise InputError.at(path, None, f"{problem}; give tables [runs.NAME], and [values] where wanted")
     if bad := [name for name, text in values.items() if not isinstance(text, str)]:

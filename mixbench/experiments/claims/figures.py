@@ -37,6 +37,14 @@ def read_figure(folder: Path, reference: str) -> Figure | None:
     Raises:
         InputError: a file cannot be read, or has no such figure.
     """
+    try:
+        return _read(folder, reference)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        problem = f"{reference!r} leads to no figure; run its claim again"
+        raise InputError.at(folder / file_of(reference), None, problem) from None
+
+
+def _read(folder: Path, reference: str) -> Figure | None:
     if "@" in reference:
         own, other = (_curve(folder, name) for name in reference.split("@"))
         return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
@@ -116,7 +124,8 @@ def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
     wanted = dict(part.split("=", 1) for part in chosen.split(";"))
     if not isinstance(found, list):
         raise lost
-    fitting = [each for each in found if all(str(each.get(name)) == wanted[name] for name in wanted)]
+    rows = [each for each in found if isinstance(each, dict)]
+    fitting = [each for each in rows if all(str(each.get(name)) == wanted[name] for name in wanted)]
     if len(fitting) != 1:
         raise lost
     return fitting[0]
