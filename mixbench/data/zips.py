@@ -101,7 +101,8 @@ def unpack(archive: Path, folder: Path, url: str) -> None:
     except UNREADABLE as error:
         if no_room(error) is not None:
             raise
-        problem = f"not a zip that can be unpacked ({type(error).__name__}: {error!s:.100})"
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = f"not a zip that can be unpacked ({type(error).__name__}: {reason:.100})"
         raise failed(url, problem) from error
 
 

@@ -50,12 +50,14 @@ def _stated(folder: Path) -> dict[str, Any] | None:
     if not record.is_file():
         return None
     try:
-        stated: dict[str, Any] = dict(parse_json(record.read_text(encoding="utf-8")))
+        stated: dict[str, Any] = parse_json(record.read_text(encoding="utf-8"))
+        if not isinstance(stated, dict) or "training_sources" not in stated:
+            raise ValueError("it names no training_sources")
         _check_texts(stated["training_sources"], "training_sources")
         _check_texts(stated.get("earlier_commands", []), "earlier_commands")
         _check_texts([stated.get("command") or ""], "command")
         return stated
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{record}: no training record can be read here ({error}); train again"
         ) from error

@@ -162,7 +162,16 @@ def _code_told(name: str | Path) -> Iterator[None]:
 def module_entries(folder: Path) -> list[dict[str, str]]:
     """Return the modules that modules.json of a folder lists, in order: `type`, and `path` of its files."""
     path = folder / "modules.json"
-    return list(parse_json(path.read_text())) if path.is_file() else []
+    entries = parse_json(path.read_text()) if path.is_file() else []
+    if not isinstance(entries, list) or not all(map(_is_module, entries)):
+        raise CheckpointError(
+            f"{path}: no list of modules, each with a type and a path; save the model again"
+        )
+    return entries
+
+
+def _is_module(entry: object) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("type", "path"))
 
 
 def _assemble(folder: Path, entries: list[dict[str, str]], device: str) -> SentenceTransformer:
