@@ -57,6 +57,7 @@ fix: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m cogapp -r README.md
+	$(BIN)/python tests/bad_inputs.py
 
 clean:
 	rm -rf build dist $(VENV)
