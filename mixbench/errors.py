@@ -19,6 +19,11 @@ LONGEST = 600
 """Characters of a problem that are told: it may quote a file, which may hold anything."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with the escapes of what would command a terminal, or cannot be shown, in its place."""
+    return UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class MixbenchError(Exception):
     """An expected failure; its message is the one line that a user reads."""
 
@@ -27,7 +32,7 @@ class MixbenchError(Exception):
 
     def __str__(self) -> str:
         """Return the message with nothing in it that would command a terminal, whatever a file holds."""
-        return UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), super().__str__())
+        return printable(super().__str__())
 
 
 class InputError(MixbenchError):

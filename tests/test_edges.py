@@ -160,3 +160,15 @@ def test_json_of_results_stays_json_whatever_the_texts_are(of) -> None:
     ended = of(list(SCRIPTS.values()), [SCRIPTS["control characters"]], "-m", "bm25", "--json")
     assert ended.status == 0, ended.err
     assert json.loads(ended.out)[0]["scores"]["ndcg_at_10"] >= 0
+
+
+def test_a_text_that_would_command_the_terminal_is_shown_as_letters(of, run: Run, tmp_path: Path) -> None:
+    of(["mixer \u001b[2J cleared \u0007"], ["mixer \u001b[1m"], "-m", "bm25")
+    places = ("--tasks-dir", "../tasks", "--data-dir", "../data")
+    shown = run("search", "bm25", "q0", "-t", "tiny", *places).out
+    assert "mixer \\x1b[2J" in shown
+    assert "\x1b" not in shown
+    assert shown.startswith("bm25 on zoo/tiny: mixer \\x1b[1m\n")
+    task = tmp_path / "tasks" / "zoo" / "tiny.toml"
+    task.write_text(task.read_text().replace("Three", "\\u001b[31m"))
+    assert "\\x1b[31m" in run("list", "tasks", "--tasks-dir", "../tasks").out

@@ -33,6 +33,16 @@ FOUND = {
     "a plan that is a number": ("checkpoint", b"\x031", "the plan of this run cannot be read"),
     "keys without an end": ("teacher-store", b"\0\x93NUMPY\1\0\4\0{'a\n", "damaged ("),
     "an empty row of tokens": ("token-rows", b"\0", "damaged ("),
+    "a version of 3,000 letters": (
+        "result",
+        b'\0{"schema_version": "' + b"v" * 3000 + b'"}',
+        "schema_version is 'vvv",
+    ),
+    "a command with an open quotation mark": (
+        "recipes",
+        b"\0[runs.a]\ncommands = ['\"']",
+        "no shell reads (No closing quotation)",
+    ),
 }
 """Name -> target, input, and what its message holds."""
 

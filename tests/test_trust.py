@@ -181,6 +181,21 @@ def test_evaluating_the_embedded_task_opens_no_socket_even_online(tmp_path: Path
     assert done.stderr.splitlines()[-1] == "sockets: 0 []"
 
 
+@pytest.mark.slow
+def test_the_quickstart_opens_no_socket(tmp_path: Path) -> None:
+    models = ("-m", "bm25", "-m", "bm25-code", "-m", "mixer-tiny")
+    options = ("--batch-size", "64", "--max-steps", "2", "--dev-pairs", "20", "--eval-every", "1")
+    for words in (
+        ("eval", "--offline", *models, "--output", "out"),
+        ("train-retriever", "mixer-tiny", "--task", "quickstart/stdlib-code", "--output", "tuned", *options),
+        ("eval", "--offline", "-m", "tuned", "--output", "out"),
+        ("leaderboard", "quickstart", "--output", "out", "--allow-dirty"),
+    ):
+        done = count_sockets(tmp_path, *words)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-1] == "sockets: 0 []"
+
+
 @pytest.mark.parametrize(
     "words", [["-t", "beir/scifact", "-m", "bm25"], ["-m", "zoo/ant", "-t", "quickstart"]]
 )

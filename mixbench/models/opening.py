@@ -1,7 +1,7 @@
 """Whatever goes wrong while a model is opened, told in one line.
 
 The libraries of models raise whatever their many readers do, and tokenizers ends in a panic, which is not
-even an Exception, where its file contradicts itself. Some only do when the first text comes, so one is tried.
+even an Exception, where its file contradicts itself. Some only do when a text comes, so a few are tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mixbench.errors import CheckpointError, MixbenchError
 
-TRIAL = "".join(map(chr, range(32, 384))) + " שלום 混合 😀"
+TRIAL = ("", "a", "some words of a text, and 12 more.", "".join(map(chr, range(32, 384))) + " שלום 混合 😀")
 
 
 @contextmanager
@@ -29,4 +29,5 @@ def opening(failed: str, kind: type[MixbenchError] = CheckpointError) -> Iterato
 
 def try_tokenizer(tokenize: Callable[[str], object]) -> None:
     """Let a tokenizer read letters, marks and scripts of many kinds; raises what it raises."""
-    tokenize(TRIAL)
+    for text in TRIAL:
+        tokenize(text)
