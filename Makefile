@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT := build/quickstart
+FUZZ_MINUTES := 1
 LEADERBOARDS_MB := 12
 TRACKED_MB := 24
 # A process a core, each with one thread; more than four would want much memory.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup quickstart test check fix docs slow clean
+.PHONY: setup quickstart test check fix docs slow fuzz clean
 
 setup: $(READY)
 
@@ -34,6 +35,11 @@ test: check
 slow: $(READY)
 	$(PYTEST) -m slow
 
+# Minutes of processor time for each target; failures are kept in build/fuzz/TARGET.
+fuzz: $(READY)
+	for target in $$($(BIN)/python -m tests.fuzz); do \
+	  $(BIN)/python -m tests.fuzz $$target --minutes $(FUZZ_MINUTES) || exit 1; done
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,6 +57,7 @@ fix: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m cogapp -r README.md
+	$(BIN)/python tests/bad_inputs.py
 
 clean:
 	rm -rf build dist $(VENV)

@@ -8,8 +8,20 @@ MixbenchError             one line: what is wrong, where, what to do (exit statu
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+UNSHOWN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line ends of other kinds than the usual, and halves of characters."""
+
+LONGEST = 600
+"""Characters of a problem that are told: it may quote a file, which may hold anything."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with the escapes of what would command a terminal, or cannot be shown, in its place."""
+    return UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class MixbenchError(Exception):
@@ -17,6 +29,10 @@ class MixbenchError(Exception):
 
     repeated: bool | None = None
     """Whether another process of the same run says it; None where they have not compared their errors."""
+
+    def __str__(self) -> str:
+        """Return the message with nothing in it that would command a terminal, whatever a file holds."""
+        return printable(super().__str__())
 
 
 class InputError(MixbenchError):
@@ -26,7 +42,8 @@ class InputError(MixbenchError):
     def at(cls, path: Path | str, line: int | None, problem: str) -> "InputError":
         """Return the error for `problem` found in `path`, at 1-based `line` where one is to blame."""
         where = f"{path}:{line}" if line is not None else f"{path}"
-        return cls(f"{where}: {problem}")
+        shown = problem if len(problem) <= LONGEST else f"{problem[:LONGEST]}..."
+        return cls(f"{where}: {shown}".replace("\n", "\\n"))
 
     @classmethod
     def check_least(cls, least: int, **numbers: int | None) -> None:

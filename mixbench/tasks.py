@@ -21,6 +21,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mixbench.errors import InputError, UnknownName
+from mixbench.files import parse_toml
 
 SOURCES = ("mteb", "irds")
 """What a name may begin with, as "mteb:NAME": a task without a file, described by another tool."""
@@ -162,13 +163,15 @@ def read_task(path: Path, name: str) -> Task:
     """Return the task called `name` from one file. Raises InputError naming the file and the line."""
     try:
         text = path.read_bytes().decode()
-        fields = tomllib.loads(text)
+        fields = parse_toml(text)
     except OSError as error:
         raise InputError.at(path, None, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError.at(path, None, f"not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError.at(path, _error_line(str(error), text), f"not TOML: {error}") from error
+    except ValueError as error:
+        raise InputError.at(path, None, f"TOML that cannot be used: {error}") from error
     if "name" in fields:
         raise InputError.at(path, _key_line("name", text), "unknown key 'name'; a task is named by its path")
     try:

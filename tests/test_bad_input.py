@@ -117,7 +117,7 @@ def test_a_teachers_store_that_does_not_fit_is_named(run: Run, spoil: Callable[[
     before = embedding()
     part = sorted(Path("store").glob("*/*/keys.npy"))[0].parent
     spoil(part)
-    refused(train(run, "train-retriever", *taught, "--overwrite"), f"{part}: ", "delete")
+    refused(train(run, "train-retriever", *taught, "--overwrite"), f"{part}", "delete")
     assert embedding() == before
 
 

@@ -125,7 +125,7 @@ def test_pickled_weights_are_never_read_for_a_mixer(folder: Path, tmp_path: Path
     (folder / "model.safetensors").unlink()
     for name in ("pytorch_model.bin", "model.bin", "model.pt"):
         (folder / name).write_bytes(pickle.dumps(Marking(marker)))
-    assert "model.safetensors" in refusal(folder)
+    assert "model.bin: pickled weights are never read" in refusal(folder)
     assert not marker.exists()
     pickle.loads((folder / "model.pt").read_bytes())
     assert marker.exists()  # so the pickle would have told
@@ -160,9 +160,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "configuration missing": (lambda folder: (folder / "mixer_config.json").unlink(), "mixer_config.json"),
     "configuration cut off": (cut("mixer_config.json", 30), "no masked mixer can be read here"),
     "configuration a list": (rewrite("mixer_config.json", "[1]"), "no masked mixer can be read here"),
-    "another width": (configure(width=32), "size mismatch"),
+    "another width": (
+        configure(width=32),
+        "'embedding.weight' has shape (276, 16), by mixer_config.json it has (276, 32)",
+    ),
     "another depth": (configure(depth=2), "blocks.1."),
-    "another context": (configure(context=16, max_seq_length=16), "size mismatch"),
+    "another context": (
+        configure(context=16, max_seq_length=16),
+        "'blocks.0.token_mixing.weight' has shape (8, 8), by mixer_config.json it has (16, 16)",
+    ),
     "a width that is a word": (configure(width="wide"), "no masked mixer can be read here"),
     "an unknown key": (configure(heads=4), "heads"),
     "another alignment": (configure(alignment="middle"), "alignment must be 'left' or 'right', not 'middle'"),
@@ -174,12 +180,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "tokenizer missing": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
     "tokenizer damaged": (cut("tokenizer.json", 200), "tokenizer.json"),
     "modules cut off": (cut("modules.json", 40), "cannot be opened as a model"),
-    "modules a list of names": (rewrite("modules.json", '["mixer"]'), "cannot be opened as a model"),
-    "modules without types": (rewrite("modules.json", '[{"idx": 0}]'), "cannot be opened as a model"),
-    "modules with odd types": (
-        rewrite("modules.json", '[{"type": 7, "path": ""}]'),
-        "cannot be opened as a model",
-    ),
+    "modules a list of names": (rewrite("modules.json", '["mixer"]'), "no list of modules"),
+    "modules without types": (rewrite("modules.json", '[{"idx": 0}]'), "no list of modules"),
+    "modules with odd types": (rewrite("modules.json", '[{"type": 7, "path": ""}]'), "no list of modules"),
+    "a depth of a million": (configure(depth=10**6), "has 1000000 blocks, model.safetensors "),
+    "a width of a million": (configure(width=10**6), "by mixer_config.json it has (276, 1000000)"),
 }
 
 

@@ -1,5 +1,7 @@
 """The HTML page of a board: one file, safe whatever a result says, and used here as a person would."""
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -52,6 +54,19 @@ def data_of(page: str) -> dict[str, object]:
 def test_the_page_is_one_file_that_asks_for_no_other(page: str) -> None:
     assert not re.findall(r"""(?:src|href|action)\s*=\s*["'](?!data:,)|url\(|@import|fetch\(|XMLHttp""", page)
     assert "default-src 'none'" in page
+
+
+def test_the_policy_of_the_page_lets_its_own_script_and_style_run_and_nothing_else(page: str) -> None:
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    stated = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert stated.pop(f"{tag}-src") == f"'sha256-{digest}'"
+    none = "'none'"
+    assert stated == {"default-src": none, "img-src": "data:", "base-uri": none, "form-action": none}
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"""\s(?:on\w+|style)\s*=\s*["']""", markup)
 
 
 def test_no_name_is_markup(page: str) -> None:

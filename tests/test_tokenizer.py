@@ -136,7 +136,7 @@ def test_texts_are_read_by_paragraph_without_document_marks(tmp_path: Path) -> N
     path.write_text("one\n\n<|endoftext|>two <|endoftext|> three\n", encoding="utf-8")
     assert list(read_texts([path])) == ["one", "two   three"]
     path.write_bytes(b"one\ncaf\xe9\n")
-    with pytest.raises(InputError, match=r"text\.txt:2: not UTF-8; convert the file to UTF-8"):
+    with pytest.raises(InputError, match=r"text\.txt:2: not UTF-8 at byte 4 of the line; save the file"):
         list(read_texts([path]))
 
 
@@ -160,3 +160,13 @@ def test_a_mark_within_a_text_gives_an_embedding_of_the_whole_text() -> None:
         assert similarity[0, 3] > similarity[1, 3]  # and means what it means
         alone = np.concatenate([model.encode([text]) for text in texts])
         np.testing.assert_allclose(embeddings, alone, atol=1e-5)  # and no mark is taken for padding
+
+
+def test_a_tokenizer_whose_library_panics_at_a_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    stated = json.loads(load_tokenizer().backend_tokenizer.to_str())
+    stated["post_processor"]["special_tokens"] = {}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(stated))
+    with pytest.raises(InputError, match="cannot be read as a tokenizer ") as caught:
+        load_tokenizer(path)
+    assert type(caught.value.__cause__).__name__ == "PanicException"

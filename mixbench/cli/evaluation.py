@@ -72,6 +72,10 @@ def eval_command(
         bool, typer.Option("--no-store", help="Compute every embedding, and keep none.")
     ] = False,
     store_limit: StoreLimit = 10.0,
+    trust_remote_code: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Model of -m whose own code may run; repeatable. [none]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate models on tasks, store each result, print the table."""
@@ -99,6 +103,7 @@ def eval_command(
         rerank=rerank,
         rerank_depth=rerank_depth,
         encoding=open_encoding(store, store_limit, stored=not no_store),
+        trust_remote_code=tuple(trust_remote_code or ()),
     )
     places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
     chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)

@@ -4,14 +4,13 @@ Each builder is given the folder that holds the raw files under the names of the
 that it builds has the task's recorded sha256.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mixbench.data.retrieval_data import Document, RetrievalData
 from mixbench.errors import InputError, UnknownName
-from mixbench.files import numbered_lines
+from mixbench.files import numbered_lines, parse_json
 
 SPLIT = "test"
 
@@ -37,7 +36,7 @@ def build(name: str, raw: Path) -> RetrievalData:
 def _squad(raw: Path) -> "Built":
     """SQuAD 1.1's development set: each question to its paragraph, among all paragraphs."""
     corpus, queries, relevant = [], {}, {}
-    for article in json.loads((raw / "dev.json").read_text(encoding="utf-8"))["data"]:
+    for article in parse_json((raw / "dev.json").read_text(encoding="utf-8"))["data"]:
         title = article["title"]
         for number, paragraph in enumerate(article["paragraphs"]):
             doc_id = f"{title}_{number}"
@@ -50,10 +49,10 @@ def _squad(raw: Path) -> "Built":
 
 def _cosqa(raw: Path) -> "Built":
     """CoSQA's 500 test queries to their function, among the 6,267 functions of its index."""
-    index = json.loads((raw / "code_idx_map.json").read_text(encoding="utf-8"))
+    index = parse_json((raw / "code_idx_map.json").read_text(encoding="utf-8"))
     corpus = [Document(f"c{number}", "", code) for code, number in index.items()]
     queries, relevant = {}, {}
-    for record in json.loads((raw / "test.json").read_text(encoding="utf-8")):
+    for record in parse_json((raw / "test.json").read_text(encoding="utf-8")):
         queries[record["idx"]] = record["doc"]
         relevant[record["idx"]] = f"c{index[record['code']]}"
     return corpus, queries, relevant
@@ -77,7 +76,7 @@ def _scitldr(raw: Path) -> "Built":
 def _records(path: Path) -> Iterator[Any]:
     for number, line in numbered_lines(path):
         try:
-            yield json.loads(line)
+            yield parse_json(line)
         except ValueError as error:
             raise InputError.at(path, number, "broken JSON; download the file again") from error
 

@@ -1,10 +1,12 @@
 """The Hugging Face hub, through mteb: asked whether it answers before anything slow is imported."""
 
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 from mixbench.data.retrieval_data import Document, RetrievalData
@@ -36,15 +38,28 @@ def why_no_hub(mteb_names: Iterable[str], *, offline: bool = False) -> str:
 
 
 def stay_offline() -> None:
-    """Let the hub's libraries open no connection from now on, also where they have been loaded before."""
+    """Let the hub's libraries open no socket from now on, also where they have been loaded before."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is first imported
     if (constants := sys.modules.get("huggingface_hub.constants")) is not None:
         constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]  # and looked up in each request
+    if "urllib3" not in sys.modules:
+        # When first imported, as by mteb, it binds a socket to see whether there is IPv6.
+        there_is, socket.has_ipv6 = socket.has_ipv6, False
+        try:
+            import_module("urllib3.util.connection")
+        finally:
+            socket.has_ipv6 = there_is
 
 
 def hub_endpoint() -> str:
     """Return the address of the hub: $HF_ENDPOINT or the public one."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def shown_endpoint() -> str:
+    """Return the address of the hub without the user and password that may stand in it."""
+    scheme, mark, rest = hub_endpoint().rpartition("://")
+    return scheme + mark + rest.rpartition("@")[2]
 
 
 def read_hub(mteb_name: str, hub_split: str, *, split: str, part: str = "") -> RetrievalData:
@@ -70,7 +85,7 @@ def _probe(endpoint: str) -> str:
     """Return "" if anything answers at `endpoint`, else what is wrong."""
     import requests
 
-    problems = [f"{endpoint} did not answer in {PROBE_SECONDS} s"]
+    problems = [f"{shown_endpoint()} did not answer in {PROBE_SECONDS} s"]
 
     def ask() -> None:
         try:
@@ -79,7 +94,7 @@ def _probe(endpoint: str) -> str:
         except requests.Timeout:
             pass
         except requests.RequestException as error:
-            problems[:] = [f"no connection to {endpoint} ({type(error).__name__})"]
+            problems[:] = [f"no connection to {shown_endpoint()} ({type(error).__name__})"]
 
     # Looking up a name can hang for longer than any time-out given to requests; a thread can be left behind.
     thread = threading.Thread(target=ask, daemon=True)

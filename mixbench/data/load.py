@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mixbench.data.beir import read_beir_folder
 from mixbench.data.frozen import frozen_file, read_frozen
-from mixbench.data.hub import hub_endpoint, read_hub, why_no_hub
+from mixbench.data.hub import read_hub, shown_endpoint, why_no_hub
 from mixbench.data.retrieval_data import Document, RetrievalData
 from mixbench.errors import InputError, MissingData
 from mixbench.interop.irds import EXTRA, has_ir_datasets, load_retrieval
@@ -74,7 +74,7 @@ def locate(task: "Task", *, data_dir: Path | None = None, offline: bool = False)
     if names:
         problem = why_no_hub(names.values(), offline=offline)
         if not problem:
-            return Location(kind="hub", place=f"{hub_endpoint()} ({', '.join(names.values())})")
+            return Location(kind="hub", place=f"{shown_endpoint()} ({', '.join(names.values())})")
         looked.append(f"the hub ({problem})")
     elif task.ir_datasets:
         problem = "offline" if offline else "" if has_ir_datasets() else f"not installed: {EXTRA}"

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import lzma
 import random
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +12,7 @@ from typing import Any
 
 from mixbench.data.retrieval_data import RetrievalData
 from mixbench.errors import InputError
-from mixbench.files import OPENERS, open_binary
-
-DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
+from mixbench.files import OPENERS, numbered_lines, parse_json
 
 HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -111,34 +107,30 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    number = 0
-    try:
-        with open_binary(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, json.loads(line.decode())
-    except UnicodeDecodeError:
-        raise InputError.at(path, number, "not UTF-8; convert the file to UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InputError.at(path, number, f"not JSON ({error.msg} at column {error.colno})") from None
-    except FileNotFoundError:
-        raise InputError.at(path, None, "no such file") from None
-    except DAMAGED as error:
-        raise InputError.at(path, number or None, f"cannot be read ({error})") from None
+    if not path.exists():
+        raise InputError.at(path, None, "no such file")
+    for number, line in numbered_lines(path):
+        try:
+            yield number, parse_json(line)
+        except json.JSONDecodeError as error:
+            raise InputError.at(path, number, f"not JSON ({error.msg} at column {error.colno})") from None
+        except ValueError as error:
+            raise InputError.at(path, number, f"JSON that cannot be used: {error}") from None
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import parquet
     except ModuleNotFoundError:
         raise InputError.at(path, None, "reading parquet needs pyarrow: pip install pyarrow") from None
     try:
-        table = parquet.read_table(path)
+        rows: list[Any] = parquet.read_table(path).to_pylist()
     except FileNotFoundError:
         raise InputError.at(path, None, "no such file") from None
-    except (ArrowInvalid, OSError) as error:
-        raise InputError.at(path, None, f"cannot be read as parquet ({error})") from None
-    return enumerate(table.to_pylist(), start=1)
+    except Exception as error:  # those of Arrow are of many kinds, and its texts may be no UTF-8
+        reason = " ".join(str(error).split())[:200]
+        raise InputError.at(path, None, f"cannot be read as parquet ({reason})") from None
+    return enumerate(rows, start=1)
 
 
 def _checked(row: Any, path: Path, number: int) -> tuple[str, str]:
@@ -146,7 +138,7 @@ def _checked(row: Any, path: Path, number: int) -> tuple[str, str]:
         raise InputError.at(path, number, f"not an object with 'query' and 'positive' but {row!r:.60}")
     for key in ("query", "positive"):
         if key not in row:
-            raise InputError.at(path, number, f"no {key!r}; its keys are {sorted(row)!r}")
+            raise InputError.at(path, number, f"no {key!r}; its keys are {sorted(row)!r:.200}")
         _check_text(row[key], repr(key), path, number)
     return row["query"], row["positive"]
 

@@ -78,7 +78,10 @@ def _read_beir(path: Path) -> Iterator[tuple[int, str, str, int]]:
 def _fields(line: str) -> list[str]:
     if '"' not in line:
         return line.split("\t")
-    return next(csv.reader([line], delimiter="\t"))
+    try:
+        return next(csv.reader([line], delimiter="\t"))
+    except csv.Error:  # a quoted field without an end, or one that holds a line break
+        return [line]
 
 
 def _unknown(path: Path, number: int, kind: str, name: str, home: str) -> InputError:

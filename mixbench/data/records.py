@@ -11,7 +11,7 @@ from typing import Any
 
 from mixbench.data.retrieval_data import Document
 from mixbench.errors import InputError
-from mixbench.files import numbered_lines
+from mixbench.files import numbered_lines, parse_json
 
 
 def read_documents(path: Path) -> list[Document]:
@@ -35,11 +35,11 @@ def _records(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     seen: dict[str, int] = {}
     for number, line in numbered_lines(path):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except json.JSONDecodeError as error:
             problem = f"broken JSON at column {error.colno} ({error.msg}); each line is one whole JSON object"
             raise InputError.at(path, number, problem) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise InputError.at(path, number, f"JSON that cannot be used: {error}") from error
         if not isinstance(record, dict):
             problem = f'{line!r:.60} is not a JSON object; write {{"_id": ..., "text": ...}}'

@@ -4,13 +4,12 @@ A text file (also .gz, .xz, .bz2) is one document, or several with `<|endoftext|
 of its own or not. A line of a .jsonl file is a document: its `text`, or `positive` where it is a pair.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixbench.errors import InputError, MissingData, MixbenchError
-from mixbench.files import OPENERS, numbered_lines, sha256_file
+from mixbench.files import OPENERS, numbered_lines, parse_json, sha256_file
 
 MARK = "<|endoftext|>"
 HUB = "hub:"
@@ -88,14 +87,16 @@ def _joined(lines: Iterator[str]) -> Iterator[Piece]:
 def _json_documents(path: Path) -> Iterator[str]:
     for number, line in numbered_lines(path):
         try:
-            row: Any = json.loads(line)
+            row: Any = parse_json(line)
         except ValueError as error:
             raise InputError.at(path, number, f"not JSON ({error})") from None
         if not isinstance(row, dict):
             raise InputError.at(path, number, f"not an object with 'text' but {row!r:.60}")
         text = row.get("text", row.get("positive"))
         if not isinstance(text, str):
-            raise InputError.at(path, number, f"no 'text' and no 'positive'; its keys are {sorted(row)!r}")
+            raise InputError.at(
+                path, number, f"no 'text' and no 'positive'; its keys are {sorted(row)!r:.200}"
+            )
         yield text
 
 

@@ -3,16 +3,34 @@
 beir.util does this too, but its download has no time-out and takes the page that says 404 for the zip.
 """
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 
 from mixbench.errors import MixbenchError
+from mixbench.files import is_bomb
+from mixbench.full_disk import no_room
 
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What the readers of zips raise where one is spoiled, or asks for what they cannot do."""
 Progress = Callable[[int, int], None]
 """Called with bytes received and bytes in all, 0 where that is not known."""
 
@@ -24,7 +42,7 @@ def fetch_zip(url: str, folder: Path, timeout: float, progress: Progress | None 
     """
     archive = folder.with_name(f"{folder.name}.zip")
     fetch_file(url, archive, timeout, progress)
-    _unpack(archive, folder, url)
+    unpack(archive, folder, url)
     archive.unlink()
 
 
@@ -62,21 +80,42 @@ def fetch_file(url: str, path: Path, timeout: float, progress: Progress | None =
         raise failed(url, f"cut off before all of its {expected} bytes came")
 
 
-def _unpack(archive: Path, folder: Path, url: str) -> None:
+def unpack(archive: Path, folder: Path, url: str) -> None:
+    """Unpack the zip `archive`, fetched from `url`, into `folder`, which must not exist.
+
+    Raises MixbenchError for a zip that is damaged, would write outside `folder`, or unpacks to suspiciously
+    much.
+    """
     folder.mkdir()
     try:
         with zipfile.ZipFile(archive) as opened:
-            for member in opened.infolist():
-                inside = (folder / member.filename).resolve().is_relative_to(folder.resolve())
-                if not inside or stat.S_ISLNK(member.external_attr >> 16):
-                    raise failed(
-                        url,
-                        f"the zip would write outside its folder ({member.filename!r:.80})",
-                        "mistrust it",
-                    )
-            damaged = opened.testzip()
-            if damaged is not None:
-                raise failed(url, f"{damaged!r:.80} in the zip is damaged")
-            opened.extractall(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise failed(url, f"not a zip that can be unpacked ({error})") from error
+            members = opened.infolist()
+            for member in members:
+                _check_place(member, folder, url)
+            size, packed = sum(member.file_size for member in members), archive.stat().st_size
+            if is_bomb(size, packed):
+                raise failed(url, f"the zip of {packed} bytes would unpack to {size}", "mistrust it")
+            for member in members:
+                with _damage_told(member, url):
+                    opened.extract(member, folder)  # no more bytes than it states, with its checksum
+    except UNREADABLE as error:
+        if no_room(error) is not None:
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = f"not a zip that can be unpacked ({type(error).__name__}: {reason:.100})"
+        raise failed(url, problem) from error
+
+
+@contextmanager
+def _damage_told(member: zipfile.ZipInfo, url: str) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise failed(url, f"{member.filename!r:.80} in the zip is damaged") from error
+
+
+def _check_place(member: zipfile.ZipInfo, folder: Path, url: str) -> None:
+    inside = (folder / member.filename).resolve().is_relative_to(folder.resolve())
+    if not inside or stat.S_ISLNK(member.external_attr >> 16):
+        problem = f"the zip would write outside its folder ({member.filename!r:.80})"
+        raise failed(url, problem, "mistrust it")

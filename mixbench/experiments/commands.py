@@ -20,6 +20,9 @@ def eval_command(model: str, task: str, options: EncoderOptions, *, local_data: 
         flag = "--" + field.name.replace("_", "-")
         if field.name == "rerank":
             value = without_place(value)
+        if field.name == "trust_remote_code":
+            words += [word for each in value if each in model for word in (flag, without_place(each))]
+            continue
         words += [flag] if value is True else [flag, str(value)]
     return shlex.join(words) + (" --data-dir DATA" if local_data else "")
 

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mixbench.data import RetrievalData
 from mixbench.errors import InputError
 from mixbench.experiments.searching import snippet
+from mixbench.experiments.terminal import Terminal
 from mixbench.leaderboard.comparison import Comparison, QueryDifference, Slice
 from mixbench.leaderboard.tables import effect, said_chance, signed
 from mixbench.results import METRICS
@@ -61,7 +61,7 @@ def print_comparison(
         )
         sys.stdout.write(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console = Terminal(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     for line in verdict(comparison):
         console.print(line, markup=False, soft_wrap=True)
     if comparison.slices:

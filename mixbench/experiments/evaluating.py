@@ -1,5 +1,6 @@
 """`mixbench eval`: every model on every task, through one path."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,6 +60,7 @@ def run_evaluations(
     check_writable(places.output)
     if places.offline:
         stay_offline()
+    _check_trust(models, options)
     present = _with_data(tasks, places, skip_missing)
     systems = open_systems(models, options)
     check_lessons(systems, present)
@@ -108,6 +110,14 @@ def _evaluate(
     read = evaluation.result.costs.documents_from_store
     say(f"done {retriever.name} on {task.name}" + f", {read} documents from the store" * bool(read))
     return evaluation.result
+
+
+def _check_trust(models: Sequence[str], options: EncoderOptions) -> None:
+    """Raise InputError where code is trusted of a model that is not evaluated."""
+    named = {part for model in models for part in re.split("[:,=]", model)}
+    for name in options.trust_remote_code:
+        if name not in named:
+            raise InputError(f"--trust-remote-code {name!r}: no such model is evaluated; name one of -m")
 
 
 def _mteb_task(name: str) -> Task:

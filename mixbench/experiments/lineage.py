@@ -1,6 +1,5 @@
 """What a model folder's own record tells of its training, read without loading a library of models."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixbench.errors import CheckpointError
+from mixbench.files import parse_json
 
 if TYPE_CHECKING:
     from mixbench.training.record import Origin
@@ -50,13 +50,22 @@ def _stated(folder: Path) -> dict[str, Any] | None:
     if not record.is_file():
         return None
     try:
-        stated: dict[str, Any] = json.loads(record.read_text())
-        tuple(stated["training_sources"])
+        stated: dict[str, Any] = parse_json(record.read_text(encoding="utf-8"))
+        if not isinstance(stated, dict) or "training_sources" not in stated:
+            raise ValueError("it names no training_sources")
+        _check_texts(stated["training_sources"], "training_sources")
+        _check_texts(stated.get("earlier_commands", []), "earlier_commands")
+        _check_texts([stated.get("command") or ""], "command")
         return stated
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{record}: no training record can be read here ({error}); train again"
         ) from error
+
+
+def _check_texts(stated: object, key: str) -> None:
+    if not isinstance(stated, list) or not all(isinstance(each, str) for each in stated):
+        raise ValueError(f"{key} are no texts")
 
 
 def command_line(arguments: Sequence[str]) -> str:

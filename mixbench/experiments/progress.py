@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -14,7 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-log = Console(stderr=True)
+from mixbench.experiments.terminal import Terminal
+
+log = Terminal(stderr=True)
 
 
 def say(message: str) -> None:

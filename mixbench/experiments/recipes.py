@@ -15,7 +15,6 @@ Runs follow each other by `needs` and share `--slots`. {work} and {device} are o
 {pairs} above, stays out of the records, so that they are the same wherever the data is.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from mixbench.experiments.progress import say
 from mixbench.experiments.run_list import Run, missing_of, with_needs
 from mixbench.experiments.run_table import filled, run_stated
 from mixbench.experiments.runs import Ran, run_missing
+from mixbench.files import parse_toml
 
 
 def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
@@ -35,13 +35,13 @@ def read_recipes(path: Path, given: Mapping[str, str]) -> list[Run]:
         InputError: it cannot be read, or states what it should not; the error names the file.
     """
     try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        stated = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError.at(
             path, None, f"no file of runs can be read here ({error}); give one of TOML"
         ) from None
     values, runs = stated.pop("values", {}), stated.pop("runs", {})
-    if stated or not runs:
+    if stated or not runs or not isinstance(runs, dict) or not isinstance(values, dict):
         problem = f"unknown keys {sorted(stated)!r}" if stated else "no runs"
         raise InputError.at(path, None, f"{problem}; give tables [runs.NAME], and [values] where wanted")
     if bad := [name for name, text in values.items() if not isinstance(text, str)]:

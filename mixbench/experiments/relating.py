@@ -120,14 +120,23 @@ def _spearman(a_DN: NDArray[np.float64], b_DN: NDArray[np.float64]) -> NDArray[n
     return correlations_D
 
 
+def _number(folder: Path, reference: str) -> float:
+    """Return the number, or the mean of the numbers, that `reference` names. Raises InputError for others."""
+    found = read_value(folder, reference)
+    try:
+        return fmean(found) if isinstance(found, list) else float(found)
+    except (TypeError, ValueError):
+        name, _, pointer = reference.partition("#")
+        raise InputError.at(folder / name, None, f"{found!r:.60} at {pointer!r} is no number") from None
+
+
 def _figures(name: str, probes: Sequence[Path], records: Path, pools: Path) -> dict[str, Any]:
     accuracies = {
-        probe.stem: float(read_value(probe.parent, f"{probe.name}#[model={name}].top1.mean"))
-        for probe in probes
+        probe.stem: _number(probe.parent, f"{probe.name}#[model={name}].top1.mean") for probe in probes
     }
     return {
         "model": name,
         **accuracies,
-        "loss": fmean(read_value(records / name, "mixbench.json#held_out_losses")),
-        "ndcg_at_10": float(read_value(pools, f"{name}.json#all_documents.ndcg_at_10.mean")),
+        "loss": _number(records / name, "mixbench.json#held_out_losses"),
+        "ndcg_at_10": _number(pools, f"{name}.json#all_documents.ndcg_at_10.mean"),
     }

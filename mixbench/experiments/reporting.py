@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from mixbench.errors import InputError
 from mixbench.experiments.probe_plot import probe_svg
 from mixbench.experiments.probe_report import ProbeRow, probe_table
 from mixbench.experiments.searching import Search
+from mixbench.experiments.terminal import Terminal
 from mixbench.files import write_atomic
 from mixbench.results import METRICS, Result
 from mixbench.tasks import find_tasks
@@ -162,9 +162,9 @@ def _cell(result: Result) -> str:
     return f"{result.scores.of(result.main_metric):.4f}{'†' if result.in_domain else ''}"
 
 
-def _console() -> Console:
+def _console() -> Terminal:
     """Return standard output; wide where it is no terminal, so that no cell is cut in a file or a pipe."""
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    return Terminal(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
 def _write(text: str) -> None:

@@ -30,4 +30,5 @@ def open_by_mteb(name: str, options: "EncoderOptions") -> MtebRetriever:
         similarity=options.similarity,
         truncate_dim=options.truncate_dim,
         precision=options.precision,
+        trusted=options.trusts(name),
     )

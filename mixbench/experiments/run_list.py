@@ -68,8 +68,11 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
             add(by_name[need], (*path, run.name))
         ordered.setdefault(run.name, run)
 
-    for run in runs:
-        add(run, ())
+    try:
+        for run in runs:
+            add(run, ())
+    except RecursionError:
+        raise InputError(f"{len(runs)} runs need each other in too long a row; divide them") from None
     return list(ordered.values())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mixbench.files import write_atomic
+from mixbench.files import parse_json, write_atomic
 
 RUNS = "runs"
 
@@ -43,10 +43,10 @@ def record_of(run: Commanded, seconds: Sequence[float], work: Path, device: str)
 def read_record(folder: Path, name: str) -> dict[str, Any] | None:
     """Return the record of a run; None where there is none that can be read."""
     try:
-        found: dict[str, Any] = json.loads(record_path(folder, name).read_text())
+        found: Any = parse_json(record_path(folder, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def recorded_commands(folder: Path, name: str) -> list[list[str]] | None:

@@ -20,8 +20,26 @@ def run_stated(path: Path, name: str, body: Mapping[str, Any], values: Mapping[s
 
     A value may stand for several words of a command, or for none.
     """
-    commands = [tuple(shlex.split(filled(command, values))) for command in body.get("commands", ())]
+    _check_kinds(path, name, body)
+    try:
+        commands = [tuple(shlex.split(filled(command, values))) for command in body.get("commands", ())]
+    except ValueError as error:
+        raise InputError.at(path, None, f"run {name!r}: a command that no shell reads ({error})") from None
     return made(path, Run, {"proof": (), **body, "name": name, "commands": commands})
+
+
+def _check_kinds(path: Path, name: str, body: object) -> None:
+    """Raise InputError where a run is no table, or a field of it of another kind than `Run` has."""
+    if not isinstance(body, Mapping):
+        raise InputError.at(path, None, f"run {name!r} must be a table, not {body!r:.60}")
+    for field, value in body.items():
+        texts = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        fits = {"commands": texts, "proof": texts, "needs": texts, "printed": isinstance(value, str)}
+        fits["minutes"] = isinstance(value, int | float) and value >= 0
+        fits |= dict.fromkeys(("slots", "portion"), isinstance(value, int) and value >= 0)
+        fits["picks"] = isinstance(value, Mapping)
+        if not fits.get(field, True):
+            raise InputError.at(path, None, f"run {name!r}: {field} cannot be {value!r:.60}")
 
 
 def filled(stated: Any, values: Mapping[str, str]) -> Any:

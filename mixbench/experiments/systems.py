@@ -83,6 +83,8 @@ class EncoderOptions:
     rerank_depth: int = 100
     encoding: Encoding | None = None
     """Where dense models keep the embeddings of documents; None for nowhere."""
+    trust_remote_code: tuple[str, ...] = ()
+    """Models, as they are named, whose own code may run; that of no other does."""
 
     def __post_init__(self) -> None:
         """Raise UnknownName for a choice that there is not, before any work and whatever the model."""
@@ -99,6 +101,10 @@ class EncoderOptions:
             from mixbench.models.weights import checked_dtype
 
             checked_dtype(self.dtype)
+
+    def trusts(self, name: str) -> bool:
+        """Return whether code that comes with the model called `name` may run."""
+        return name in self.trust_remote_code
 
 
 def names_table() -> list[tuple[str, str]]:
@@ -144,7 +150,8 @@ def open_system(name: str, options: EncoderOptions) -> Retriever:
     if name in PRESETS:
         return _open_untrained(name, options)
     if Path(name).is_dir():
-        return _open_folder(Path(name), Path(name).resolve().name, None, options)
+        trusted = options.trusts(name)
+        return _open_folder(Path(name), Path(name).resolve().name, None, options, trusted=trusted)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _open_hub(name, options)
     if "/" in name:
@@ -180,15 +187,26 @@ def minilm_folder() -> Path:
 
 
 def _open_folder(
-    folder: Path, name: str, sources: Sequence[str] | None, options: EncoderOptions
+    folder: Path,
+    name: str,
+    sources: Sequence[str] | None,
+    options: EncoderOptions,
+    *,
+    trusted: bool = False,
 ) -> Retriever:
     from mixbench.models.architecture import architecture_of, control_of
     from mixbench.models.load import load_model, model_sha256
 
     own_sources, command = read_training(folder)
-    model = load_model(folder, device=options.device, dtype=options.dtype, four_bit=options.load_in_4bit)
+    model = load_model(
+        folder,
+        device=options.device,
+        dtype=options.dtype,
+        four_bit=options.load_in_4bit,
+        trust_remote_code=trusted,
+    )
     sources = own_sources if sources is None else sources
-    retriever = _dense(model, name, model_sha256(folder), sources, options)
+    retriever = _dense(model, name, model_sha256(folder, code=trusted), sources, options)
     retriever.training_command = command
     retriever.architecture = architecture_of(model)
     if own_sources is not None:  # trained here: models of others are nobody's controls
@@ -219,8 +237,10 @@ def _open_hub(name: str, options: EncoderOptions) -> Retriever:
     from mixbench.interop.mteb.known_models import known_to_mteb, sentence_transformer_details
     from mixbench.models.load import model_folder
 
+    trusted = options.trusts(name)
     if not known_to_mteb(name):
-        return _open_folder(model_folder(name, offline=options.offline), name, None, options)
+        folder = model_folder(name, offline=options.offline)
+        return _open_folder(folder, name, None, options, trusted=trusted)
     details = sentence_transformer_details(name) or instructed_details(name)
     if details is None:
         from mixbench.experiments.run_by_mteb import open_by_mteb
@@ -235,7 +255,7 @@ def _open_hub(name: str, options: EncoderOptions) -> Retriever:
         dtype=options.dtype or details.dtype,
     )
     folder = model_folder(name, revision=details.revision, offline=options.offline)
-    return _open_folder(folder, name, details.training_datasets, options)
+    return _open_folder(folder, name, details.training_datasets, options, trusted=trusted)
 
 
 def _dense(

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from mixbench.data.cloze import cloze_pairs
 from mixbench.data.load import load_data
 from mixbench.data.pairs import Pairs, PairSource, exclude, hold_out, pairs_from_task, read_pairs
@@ -17,6 +15,7 @@ from mixbench.experiments import progress
 from mixbench.experiments.lineage import command_line, started_from
 from mixbench.experiments.shaping import changed_name, check_shrinkable, read_changes
 from mixbench.experiments.teaching import find_teacher
+from mixbench.experiments.terminal import Terminal
 from mixbench.models import PRESETS
 from mixbench.tasks import Task, find_tasks, load_task
 from mixbench.training.config import TrainConfig
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from mixbench.training.distill import Teacher
     from mixbench.training.record import Origin
 
-log = Console(stderr=True)
+log = Terminal(stderr=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,7 +200,8 @@ function start() {
   show(at("task"), ...Object.keys(DATA.queries).map((name) => option(name, name)));
   show(at("again"), ...first.rows.map((row) => make("details", {}, make("summary", {}, key(row)),
     make("pre", { tabindex: "0" }, DATA.commands[key(row)].join("\n")))));
-  at("filter").addEventListener("input", () => { state.filter = at("filter").value.toLowerCase(); drawBoard(); });
+  for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+at("filter").addEventListener("input", () => { state.filter = at("filter").value.toLowerCase(); drawBoard(); });
   at("metric").addEventListener("change", () => { state.metric = Number(at("metric").value); drawBoard(); drawFronts(); });
   at("shade").addEventListener("change", () => { state.shade = at("shade").checked; drawBoard(); });
   at("front").addEventListener("change", drawFront);

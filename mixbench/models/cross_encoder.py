@@ -5,7 +5,6 @@ pickled weights where there are no others, and would call what the folder names 
 without a trained head is refused, so is one with pickles alone, and the activation is the identity.
 """
 
-import json
 from pathlib import Path
 
 from safetensors import safe_open
@@ -13,9 +12,9 @@ from sentence_transformers import CrossEncoder
 from torch import nn
 
 from mixbench.errors import CheckpointError
-from mixbench.models.load import UNREADABLE
-
-PICKLED = ("pytorch_model*.bin", "adapter_model*.bin")
+from mixbench.files import parse_json
+from mixbench.models.load import refuse_pickles
+from mixbench.models.opening import opening, try_tokenizer
 
 
 def load_cross_encoder(folder: Path, *, device: str = "cpu") -> CrossEncoder:
@@ -25,7 +24,7 @@ def load_cross_encoder(folder: Path, *, device: str = "cpu") -> CrossEncoder:
         CheckpointError: the folder is damaged, holds pickled weights, foreign code or no cross-encoder.
     """
     refuse_pickles(folder)
-    try:
+    with opening(f"{folder}: cannot be opened as a cross-encoder"):
         _check_kind(folder)
         model: CrossEncoder = CrossEncoder(
             str(folder),
@@ -35,30 +34,18 @@ def load_cross_encoder(folder: Path, *, device: str = "cpu") -> CrossEncoder:
             model_kwargs={"use_safetensors": True},
         )
         _check_head(model, folder)
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{folder}: cannot be opened as a cross-encoder ({reason})") from error
-    return model
-
-
-def refuse_pickles(folder: Path) -> None:
-    """Raise CheckpointError where weights lie in a pickle that has no safetensors beside it."""
-    for pattern in PICKLED:
-        for path in sorted(folder.rglob(pattern)):
-            if not list(path.parent.glob("*.safetensors")):
-                raise CheckpointError(
-                    f"{path}: pickled weights are never read; save the model again with safetensors"
-                )
+        try_tokenizer(lambda text: model.preprocess([(text, text)]))
+        return model
 
 
 def _check_kind(folder: Path) -> None:
     """Raise CheckpointError for a folder that does not say that it is a cross-encoder."""
     settings = folder / "config_sentence_transformers.json"
-    kind = json.loads(settings.read_text()).get("model_type") if settings.is_file() else None
+    kind = parse_json(settings.read_text()).get("model_type") if settings.is_file() else None
     if kind == "CrossEncoder":
         return
     config = folder / "config.json"
-    architectures = json.loads(config.read_text()).get("architectures") or [] if config.is_file() else []
+    architectures = parse_json(config.read_text()).get("architectures") or [] if config.is_file() else []
     if kind is not None or not any(name.endswith("ForSequenceClassification") for name in architectures):
         found = kind or ", ".join(architectures) or "no architecture"
         raise CheckpointError(

@@ -6,11 +6,12 @@ tokenizer.json adds the start token alone. transformers up to 4 followed the fir
 second, and the embedding becomes that of the last word. We follow the first.
 """
 
-import json
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerFast
+
+from mixbench.files import parse_json
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
@@ -22,7 +23,7 @@ def add_end_token(model: SentenceTransformer, folder: Path) -> None:
     cut keeps its end token.
     """
     path = folder / TOKENIZER_CONFIG
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")).get("add_eos_token") is not True:
+    if not path.is_file() or parse_json(path.read_text(encoding="utf-8")).get("add_eos_token") is not True:
         return
     tokenizer = getattr(model, "tokenizer", None)
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.eos_token_id is None:

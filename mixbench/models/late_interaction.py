@@ -5,7 +5,6 @@ adds a projection of random weights to an encoder that has none; here nothing is
 """
 
 import copy
-import json
 from pathlib import Path
 
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -16,9 +15,10 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from mixbench.errors import CheckpointError
-from mixbench.models.cross_encoder import refuse_pickles
-from mixbench.models.load import UNREADABLE
+from mixbench.files import parse_json
+from mixbench.models.load import refuse_pickles
 from mixbench.models.mixer import MaskedMixer
+from mixbench.models.opening import opening, try_tokenizer
 
 NATIVE = ("MultiVectorEncoder", "ColBERT")
 """Kinds of folders, by their own word, that were trained for late interaction."""
@@ -55,17 +55,16 @@ def load_late_interaction(folder: Path, *, device: str = "cpu") -> MultiVectorEn
     Raises:
         CheckpointError: the folder is damaged, or holds pickled weights or foreign code.
     """
-    try:
+    with opening(f"{folder}: cannot be opened for late interaction"):
         settings = folder / "config_sentence_transformers.json"
-        if not settings.is_file() or json.loads(settings.read_text()).get("model_type") not in NATIVE:
+        if not settings.is_file() or parse_json(settings.read_text()).get("model_type") not in NATIVE:
             return None
         refuse_pickles(folder)
-        return MultiVectorEncoder(
+        model = MultiVectorEncoder(
             str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
         )
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{folder}: cannot be opened for late interaction ({reason})") from error
+        try_tokenizer(lambda text: model.preprocess([text]))
+        return model
 
 
 def _for_tokens(dense: Dense) -> Dense:

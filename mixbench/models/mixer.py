@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import CheckpointError, MixbenchError
+from mixbench.files import parse_json
 from mixbench.models.mixer_config import MixerConfig
 from mixbench.models.storage import expand
 from mixbench.models.token_mixing import Attention, TokenMixing, token_mixing
@@ -210,14 +211,35 @@ class MaskedMixer(InputModule):
                 model_name_or_path, subfolder, token, cache_folder, revision, local_files_only
             )
             folder = Path(found or folder)
-            settings = json.loads((folder / CONFIG_FILE).read_text())
-            max_seq_length = settings.pop("max_seq_length")
-            mixer = cls(MixerConfig(**settings), read_tokenizer(folder / TOKENIZER_FILE), max_seq_length)
-            mixer.load_state_dict(expand(load_file(folder / WEIGHTS_FILE)))
+            settings = parse_json((folder / CONFIG_FILE).read_text())
+            if not isinstance(settings, dict) or "max_seq_length" not in settings:
+                raise ValueError(f"{CONFIG_FILE} is no shape of a mixer")
+            max_seq_length, tokenizer = (
+                settings.pop("max_seq_length"),
+                read_tokenizer(folder / TOKENIZER_FILE),
+            )
+            config, weights = MixerConfig(**settings), expand(load_file(folder / WEIGHTS_FILE))
+            _check_shapes(config, tokenizer, weights)
+            mixer = cls(config, tokenizer, max_seq_length)
+            mixer.load_state_dict(weights)
         except UNREADABLE as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{folder}: no masked mixer can be read here ({reason})") from error
         return mixer
+
+
+def _check_shapes(
+    config: MixerConfig, tokenizer: PreTrainedTokenizerFast, weights: dict[str, Tensor]
+) -> None:
+    """Raise ValueError where `weights` are not those of a mixer of this shape, which takes no memory yet."""
+    if config.depth > len(weights):
+        raise ValueError(f"{CONFIG_FILE} has {config.depth} blocks, {WEIGHTS_FILE} {len(weights)} weights")
+    with torch.device("meta"):
+        wanted = MaskedMixer(config, tokenizer).state_dict()
+    for name, value in wanted.items():
+        if name in weights and weights[name].shape != value.shape:
+            found, shape = tuple(weights[name].shape), tuple(value.shape)
+            raise ValueError(f"{WEIGHTS_FILE}: {name!r} has shape {found}, by {CONFIG_FILE} it has {shape}")
 
 
 def _push_right(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:

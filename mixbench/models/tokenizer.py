@@ -13,11 +13,11 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from mixbench.errors import InputError
-from mixbench.files import open_binary, write_atomic
+from mixbench.files import numbered_lines, write_atomic
+from mixbench.models.opening import opening, try_tokenizer
 
 PAD, END = "<|pad|>", "<|endoftext|>"
 VOCABULARY = 16_384
-DOCUMENT_END = b"<|endoftext|>"
 SHIPPED = "bpe-16k.json"
 WORDS = r"'(?:s|t|d|m|ll|ve|re)\b| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
 
@@ -60,14 +60,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Token
 def read_texts(paths: Iterable[Path]) -> Iterator[str]:
     """Yield the paragraphs of text files, through gzip, xz or bzip2; document marks are left out."""
     for path in paths:
-        with open_binary(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    text = line.replace(DOCUMENT_END, b" ").decode().strip()
-                except UnicodeDecodeError:
-                    raise InputError.at(path, number, "not UTF-8; convert the file to UTF-8") from None
-                if text:
-                    yield text
+        for _, line in numbered_lines(path):
+            text = line.replace(END, " ").strip()
+            if text:
+                yield text
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
@@ -93,11 +89,9 @@ def read_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     Raises:
         InputError: the file is missing or is no tokenizer.
     """
-    try:
+    with opening(f"{path}: cannot be read as a tokenizer", InputError):
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the tokenizers library raises nothing more precise
-        reason = " ".join(str(error).split())[:200]
-        raise InputError.at(path, None, f"cannot be read as a tokenizer ({reason})") from error
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="right"
-    )
+        try_tokenizer(tokenizer.encode)
+        return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+            tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="right"
+        )

@@ -4,15 +4,14 @@ import gzip
 import hashlib
 import io
 import json
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mixbench.errors import InputError
-from mixbench.files import write_atomic
+from mixbench.files import parse_json, read_whole, write_atomic
 from mixbench.results.query_scores import QueryScores, encode_query_scores
 from mixbench.results.result import METRICS, SCHEMA_VERSION, Result
 
@@ -66,7 +65,7 @@ def read_result(path: Path) -> Result:
 
     Raises InputError naming the file: no JSON, of another schema, or not where it belongs.
     """
-    fields = read_json(path, _read_bytes(path, path.read_bytes))
+    fields = read_json(path, _read_bytes(path))
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if version != SCHEMA_VERSION:
         problem = (
@@ -136,22 +135,23 @@ def write_packed(path: Path, text: str) -> None:
 
 def read_packed(path: Path) -> bytes:
     """Return the content of a compressed file. Raises InputError where it is missing or damaged."""
-    return _read_bytes(path, lambda: gzip.decompress(path.read_bytes()))
+    return _read_bytes(path)
 
 
-def _read_bytes(path: Path, read: Callable[[], bytes]) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return read()
-    except (OSError, EOFError, zlib.error) as error:
-        problem = getattr(error, "strerror", None) or str(error)
-        raise InputError.at(path, None, f"cannot be read: {problem}; evaluate again") from error
+        return read_whole(path)
+    except InputError as error:
+        raise InputError(f"{error}; evaluate again") from error
 
 
 def read_json(path: Path, content: bytes) -> Any:
     """Return what the JSON of the file `path` holds. Raises InputError naming the file and the line."""
     try:
-        return json.loads(content)
+        return parse_json(content)
     except json.JSONDecodeError as error:
         raise InputError.at(path, error.lineno, f"not JSON: {error.msg}; evaluate again") from error
     except UnicodeDecodeError as error:
         raise InputError.at(path, None, f"not UTF-8 at byte {error.start}; evaluate again") from error
+    except ValueError as error:
+        raise InputError.at(path, None, f"JSON that cannot be used: {error}; evaluate again") from error

@@ -52,8 +52,10 @@ class MtebRetriever:
 
     `task` is the name in mteb of the task to come, for models with a prompt or a language for each task.
     `similarity` (None: the model's), `truncate_dim` and `precision` are those of `DenseRetriever`, for models
-    that only encode. Raises UnknownName, InputError for a model that only reranks, or that searches by itself
-    and was given one of the three, MixbenchError where mteb cannot load it.
+    that only encode. Code that the model brings along runs only if it is `trusted`.
+
+    Raises UnknownName, InputError for a model that only reranks, or that searches by itself and was given one
+    of the three, MixbenchError where mteb cannot load it.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class MtebRetriever:
         truncate_dim: int | None = None,
         precision: str = "float32",
         chunk_size: int = 50_000,
+        trusted: bool = False,
     ) -> None:
         from mixbench.interop.mteb.known_models import KnownModel
 
-        self._model = KnownModel(name, device=device, batch_size=batch_size)
+        self._model = KnownModel(name, device=device, batch_size=batch_size, trusted=trusted)
         self.name = self._model.name
         self.task = task
         self.training_sources = self._model.training_datasets

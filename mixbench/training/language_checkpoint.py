@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mixbench.errors import CheckpointError
+from mixbench.files import parse_json
 from mixbench.full_disk import writing
 from mixbench.training.resuming import check_moments
 from mixbench.training.workspace import STATE_FILE
@@ -84,7 +85,7 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.AdamW
     """
     try:
         weights, moments = load_file(path / WEIGHTS_FILE), load_file(path / MOMENTS_FILE)
-        stated = json.loads((path / STATE_FILE).read_text())
+        stated = parse_json((path / STATE_FILE).read_text())
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 if weights[name].shape != parameter.shape:  # copy_ would broadcast

@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixbench.errors import CheckpointError, InputError, MixbenchError
-from mixbench.files import write_atomic
+from mixbench.files import parse_json, write_atomic
 from mixbench.full_disk import writing
+from mixbench.training.arrays import read_array
 
 CARD_FILE, KEYS_FILE, VECTORS_FILE = "teacher.json", "keys.npy", "vectors.npy"
+DELETE = "delete its folder"
 KEY_BYTES = 16
 PART_ROWS = 20_000
 """A killed run loses at most so many embeddings."""
@@ -56,7 +58,7 @@ def stored_cards(root: Path) -> list[TeacherCard]:
 def read_card(path: Path) -> TeacherCard:
     """Read a teacher's card. Raises CheckpointError where it is missing or damaged."""
     try:
-        card = TeacherCard(**json.loads(path.read_text(encoding="utf-8")))
+        card = TeacherCard(**parse_json(path.read_text(encoding="utf-8")))
         if not (isinstance(card.dimension, int) and isinstance(card.name, str) and len(card.sha256) == 64):
             raise ValueError("a field is of the wrong kind")
     except (OSError, ValueError, TypeError) as error:
@@ -155,13 +157,10 @@ class TeacherStore:
 
     def _add(self, folder: Path) -> None:
         """Map a part and remember where its rows are."""
-        try:
-            keys = np.load(folder / KEYS_FILE, allow_pickle=False)
-            # "c" maps for reading and keeps what anyone writes to memory; the file is never changed.
-            vectors = np.load(folder / VECTORS_FILE, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CheckpointError(f"{folder}: damaged ({error}); delete this folder") from None
-        shape, expected = vectors.shape, (len(keys), self.card.dimension)
+        keys = read_array(folder / KEYS_FILE, DELETE)
+        # "c" maps for reading and keeps what anyone writes to memory; the file is never changed.
+        vectors = read_array(folder / VECTORS_FILE, DELETE, mmap_mode="c")
+        shape, expected = vectors.shape, (*keys.shape[:1], self.card.dimension)
         if (
             shape != expected
             or vectors.dtype != np.float16

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from mixbench.data.texts import Piece, TextSource, read_pieces
 from mixbench.errors import CheckpointError, InputError
 from mixbench.full_disk import writing
+from mixbench.training.arrays import read_array
 
 PIECES_AT_ONCE = 512
 
@@ -42,10 +43,10 @@ def cached_tokens(
     path = cache / f"{digest.hexdigest()}.npy"
     if not path.is_file():
         _write(path, _rows(sources, tokenizer, advance), "<u2" if len(tokenizer) <= 1 << 16 else "<u4")
-    try:
-        ids_N: np.ndarray[Any, Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); delete it and start again") from error
+    advice = "delete it and start again"
+    ids_N = read_array(path, advice, mmap_mode="r")
+    if ids_N.ndim != 1 or ids_N.dtype not in (np.uint16, np.uint32):
+        raise CheckpointError(f"{path}: holds {ids_N.dtype} of shape {ids_N.shape}, no token ids; {advice}")
     return ids_N
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, InputError
-from mixbench.files import check_writable, write_atomic
+from mixbench.files import check_writable, parse_json, write_atomic
 from mixbench.full_disk import writing
 from mixbench.training.record import RECORD_FILE, model_card, render_record
 
@@ -40,7 +40,8 @@ class Workspace:
 
         Where none is whole it is the newest, so that what is wrong with it is told.
         """
-        stated = sorted(self.folder.glob(f"checkpoint-*/{STATE_FILE}"), key=_step, reverse=True)
+        stated = [path for path in self.folder.glob(f"checkpoint-*/{STATE_FILE}") if _step(path) >= 0]
+        stated.sort(key=_step, reverse=True)
         return next((path.parent for path in [*filter(_whole, stated), *stated]), None)
 
     def check(self, resume: bool, overwrite: bool) -> None:
@@ -75,8 +76,8 @@ class Workspace:
             write_atomic(path, json.dumps(plan, indent=2) + "\n")
             return None
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = dict(parse_json(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path}: the plan of this run cannot be read ({error})") from None
         for key, value in json.loads(json.dumps(plan)).items():
             if before.get(key) != value:
@@ -125,12 +126,14 @@ class Workspace:
 
 
 def _step(state: Path) -> int:
-    return int(state.parent.name.removeprefix("checkpoint-"))
+    """Return the step of a checkpoint's state file, -1 where its folder names none."""
+    number = state.parent.name.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() else -1
 
 
 def _whole(state: Path) -> bool:
     try:
-        json.loads(state.read_bytes())
+        parse_json(state.read_text(encoding="utf-8"))
     except ValueError:
         return False
     return True

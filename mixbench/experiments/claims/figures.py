@@ -6,7 +6,6 @@ interval. `FILE@FILE` has the loss of the first training curve at the moment whe
 `FILE^n` has of a report of pools the exact top-1 of each query in pools of n, so that systems can be paired.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from mixbench.errors import InputError
 from mixbench.experiments.claims.rules import Figure
+from mixbench.files import parse_json
 
 STEP = re.compile(r"([\w-]*)(?:\[((?:[^\[\]]|\[[^\]]*\])*)\])?")
 """A key, and what is chosen of a list, in which a name may have brackets of its own."""
@@ -37,6 +37,14 @@ def read_figure(folder: Path, reference: str) -> Figure | None:
     Raises:
         InputError: a file cannot be read, or has no such figure.
     """
+    try:
+        return _read(folder, reference)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        problem = f"{reference!r} leads to no figure; run its claim again"
+        raise InputError.at(folder / file_of(reference), None, problem) from None
+
+
+def _read(folder: Path, reference: str) -> Figure | None:
     if "@" in reference:
         own, other = (_curve(folder, name) for name in reference.split("@"))
         return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
@@ -57,7 +65,7 @@ def read_value(folder: Path, reference: str) -> Any:
 def read_evidence(evidence: Path, name: str) -> Any:
     """Return what a JSON file of evidence holds. Raises InputError where it cannot be read."""
     try:
-        return json.loads((evidence / name).read_text(encoding="utf-8"))
+        return parse_json((evidence / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         problem = f"no evidence can be read ({error}); run its claim again"
         raise InputError.at(evidence / name, None, problem) from None
@@ -116,7 +124,8 @@ def _follow(found: Any, step: str, path: Path, pointer: str) -> Any:
     wanted = dict(part.split("=", 1) for part in chosen.split(";"))
     if not isinstance(found, list):
         raise lost
-    fitting = [each for each in found if all(str(each.get(name)) == wanted[name] for name in wanted)]
+    rows = [each for each in found if isinstance(each, dict)]
+    fitting = [each for each in rows if all(str(each.get(name)) == wanted[name] for name in wanted)]
     if len(fitting) != 1:
         raise lost
     return fitting[0]

@@ -7,6 +7,7 @@ have is described as English retrieval without a prompt of its own.
 import difflib
 import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import mteb
@@ -21,6 +22,7 @@ from mteb.types import PromptType
 from torch.utils.data import DataLoader
 
 from mixbench.errors import InputError, MixbenchError, UnknownName
+from mixbench.interop.foreign_code import refusing_foreign_code
 
 Row = tuple[str, str, str]
 """A document: doc_id, title, text."""
@@ -68,17 +70,22 @@ def sentence_transformer_details(name: str, task: str | None = None) -> Sentence
 class KnownModel:
     """A model loaded by mteb, driven through lists of texts.
 
+    Code that the model brings along runs only where it is `trusted`, whatever mteb's loader allows.
+
     A model with a `similarity` ("cosine" or "dot") encodes queries and documents, and leaves the search to
     the caller. One without ("") is indexed and searched. Raises UnknownName, InputError for a model that only
     reranks, and MixbenchError where mteb cannot load it.
     """
 
-    def __init__(self, name: str, *, device: str | None = None, batch_size: int = 32) -> None:
+    def __init__(
+        self, name: str, *, device: str | None = None, batch_size: int = 32, trusted: bool = False
+    ) -> None:
         meta = model_meta(name)
         if meta.is_cross_encoder:
             raise InputError(f"model {name!r} only reranks candidates; it cannot search a corpus")
         try:
-            self._model: Any = meta.load_model(device=device)
+            with nullcontext() if trusted else refusing_foreign_code(name):
+                self._model: Any = meta.load_model(device=device)
         except LOAD_ERRORS as error:
             reason = " ".join(str(error).split())[:300]
             raise MixbenchError(
