@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from mixbench.cli.bench import bench_encode_command, bench_train_command
+from mixbench.cli.bench import bench_encode_command, bench_lm_command, bench_train_command
 from mixbench.cli.bench_harness import (
     bench_bm25_command,
     bench_eval_command,
@@ -91,6 +91,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         {
             "encode": bench_encode_command,
             "train": bench_train_command,
+            "lm": bench_lm_command,
             "search": bench_search_command,
             "bm25": bench_bm25_command,
             "eval": bench_eval_command,

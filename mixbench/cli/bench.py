@@ -1,4 +1,4 @@
-"""`mixbench bench` on models: speed side by side, of encoding and of training."""
+"""`mixbench bench` on models: speed side by side, of encoding and of both kinds of training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +60,49 @@ def bench_train_command(
     )
     named = presets or ["small", "small-twin", "small-wide-twin"]
     print_measured(bench_presets(named, settings, pairs), output, as_json=as_json)
+
+
+def bench_lm_command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="PRESET or PRESET[FIELD=VALUE,...], as small[width=1024,context=512]; the others are"
+            " compared with the first. [small small-twin small-wide-twin]",
+            show_default=False,
+        ),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens in a step, as windows of a context.")] = 16_384,
+    steps: Annotated[int, typer.Option(min=1, help="Steps timed in a round.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, in each of which all models take a turn.")] = 5,
+    warm_up: Annotated[int, typer.Option(min=1, help="Rounds before those timed.")] = 1,
+    compile_model: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
+    ] = False,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and tokens.")] = 0,
+    output: Written = None,
+    as_json: Json = False,
+) -> None:
+    """Training speed of several language models, in turns, by the step of pretrain, on random tokens.
+
+    Operations a second are 3 times the counted matrix products of the forward pass; their share of the
+    peak is that of a large matrix product, timed in the same run. In bf16 on a GPU that has it. A model that
+    cannot run is left out, with the reason.
+    """
+    from mixbench.experiments.bench_lm import LmBenchSettings, bench_lm
+    from mixbench.experiments.reporting import print_measured
+
+    settings = LmBenchSettings(
+        tokens=tokens,
+        steps=steps,
+        rounds=rounds,
+        warm_up=warm_up,
+        compile=compile_model,
+        device=device,
+        seed=seed,
+    )
+    named = models or ["small", "small-twin", "small-wide-twin"]
+    print_measured(bench_lm(named, settings), output, as_json=as_json)
 
 
 def bench_encode_command(

@@ -68,8 +68,8 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
 
 
 def _open_ours(name: str, options: EncoderOptions) -> DenseRetriever:
-    if (changed := CHANGED.fullmatch(name)) is not None:
-        model = _changed_preset(changed["base"], changed["fields"].split(","), options)
+    if CHANGED.fullmatch(name) is not None:
+        model = cast_weights(place(build_shaped(name, options.seed), options.device), options.dtype)
         return DenseRetriever(
             model, name=name, model_sha256="", batch_size=options.batch_size, max_length=options.max_length
         )
@@ -92,8 +92,15 @@ def open_peer(name: str, options: EncoderOptions) -> SentenceTransformer:
     return cast_weights(model, options.dtype)
 
 
-def _changed_preset(base: str, fields: Sequence[str], options: EncoderOptions) -> SentenceTransformer:
+def build_shaped(name: str, seed: int) -> SentenceTransformer:
+    """Return the untrained model of "PRESET" or "PRESET[FIELD=VALUE,...]", on the CPU.
+
+    Raises:
+        UnknownName: there is no such preset.
+        InputError: it has no such shape.
+    """
+    changed = CHANGED.fullmatch(name)
+    base, fields = (name, []) if changed is None else (changed["base"], changed["fields"].split(","))
     if base not in PRESETS:
         raise UnknownName.of("preset", base, PRESETS)
-    model = build_model(base, seed=options.seed, changes=read_changes(base, fields))
-    return cast_weights(place(model, options.device), options.dtype)
+    return build_model(base, seed=seed, changes=read_changes(base, fields))

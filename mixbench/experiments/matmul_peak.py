@@ -1,4 +1,4 @@
-"""The pace of a device's own matrix product: what a bench's operations a second are held against.
+"""The pace of a device's own matrix product and copy: what a bench's operations a second are held against.
 
 It is the product of two square matrices by torch.matmul, a multiply-add counted as two operations, at the
 precision that torch is set to. A device's data sheet says more than any program reaches.
@@ -12,6 +12,7 @@ import torch
 
 SMALLEST, LARGEST = 256, 16_384
 BLOCKS = 5
+COPIED = 2**28
 TELLING = 0.02
 """Share of the whole time that one product must take to be large enough."""
 
@@ -53,6 +54,24 @@ def matmul_peak(
         dtype=str(dtype).removeprefix("torch."),
         seconds=round(sum(times), 3),
     )
+
+
+def copy_bandwidth(device: str | torch.device, *, seconds: float = 0.5) -> float:
+    """Return the bytes a second, read and written together, of a copy between two large tensors.
+
+    They have 256 MiB each, more than caches hold, on `device`; the fastest of five blocks counts, which take
+    about `seconds` in all.
+    """
+    device = torch.device(device)
+    source = torch.zeros(COPIED, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> object:
+        return target.copy_(source)
+
+    _timed(copy, 1, device)
+    repeats = max(1, round(seconds / BLOCKS / _timed(copy, 1, device)))
+    return 2 * COPIED * repeats / min(_timed(copy, repeats, device) for _ in range(BLOCKS))
 
 
 def synchronise(device: torch.device) -> None:

@@ -82,7 +82,7 @@ def pretrain(
     """
     workspace = Workspace(output)
     workspace.check(resume, overwrite)
-    run = _Run(model, language, text, config, workspace.folder, report)
+    run = PretrainRun(model, language, text, config, workspace.folder, report)
     base_weights = weights_sha256(model)
     head = {name: content.hex() for name, content in language.files().items()}
     plan = {"kind": "pretrain", "steps": run.steps, "text": [list(each) for each in text.sources]}
@@ -112,8 +112,8 @@ def _named(text: TextRead) -> str:
     return ", ".join(source.place for source in text.sources)
 
 
-class _Run:
-    """One run: its windows, its optimiser, and how far it is."""
+class PretrainRun:
+    """One run: its windows, its optimiser, and how far it is. Checkpoints go to `folder`."""
 
     def __init__(
         self,
@@ -152,12 +152,12 @@ class _Run:
         else:
             self.history.validation[0], self.history.clock[0] = self.validation_loss(), 0.0
             self.report(0, self.history.validation[0], self.history.validation[0])
-        states, head = self._compiled() if self.config.compile else (self.states, self.head)
+        states, head = self.compiled() if self.config.compile else (self.states, self.head)
         deadline = time.monotonic() + 60 * (self.config.max_minutes or math.inf)
         mark, logged, total = time.monotonic(), self.history.step, torch.zeros((), device=self.device)
         stopped = False
         while self.history.step < self.steps and not stopped:
-            total += self._step(states, head)
+            total += self.step(states, head)
             step = self.history.step
             stopped = time.monotonic() > deadline and step < self.steps
             evaluated = step % self.every == 0 or step == self.steps
@@ -172,7 +172,8 @@ class _Run:
             total.zero_()
         return stopped
 
-    def _step(self, states: Layer, head: Layer) -> Tensor:
+    def step(self, states: Layer, head: Layer) -> Tensor:
+        """Make the next optimiser step by `states` and `head`, as they are or compiled; return its loss."""
         ids_BW = self.windows.batch(self.history.step, self.config.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.history.step, self.steps)
@@ -233,7 +234,7 @@ class _Run:
         """Return the most bytes that tensors have had on the GPU since the run began; None on a CPU."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
-    def _compiled(self) -> tuple[Layer, Layer]:
+    def compiled(self) -> tuple[Layer, Layer]:
         """Compile states and head, by one batch whose gradients are dropped, before the clock starts."""
         states, head = torch.compile(self.states, dynamic=False), torch.compile(self.head, dynamic=False)
         with self._precision():
