@@ -14,11 +14,14 @@ from mixbench.evaluation.evaluate import evaluate, existing_result, has_speed, s
 from mixbench.experiments.commands import eval_command
 from mixbench.experiments.fusing import check_lessons, fit_to_task
 from mixbench.experiments.progress import progress_bar, say
+from mixbench.experiments.ray_cluster import check_ray
 from mixbench.experiments.reranking import open_systems
-from mixbench.experiments.systems import EncoderOptions
+from mixbench.experiments.systems import EncoderOptions, prepare
 from mixbench.files import check_writable
 from mixbench.results import METRICS, Result, cluster_queries, save_clusters
 from mixbench.retrievers import Retriever
+from mixbench.retrievers.fusion import Fusion
+from mixbench.retrievers.rerank import Reranked
 from mixbench.tasks import Task, select_tasks
 
 
@@ -51,12 +54,17 @@ def run_evaluations(
     *,
     skip_missing: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
 ) -> list[Result]:
     """Evaluate every model on every task and store each result at once; stored ones are kept.
+
+    `ray` names a Ray cluster whose workers encode the documents, "local" one on this machine.
 
     Raises:
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
+    if ray is not None:
+        check_ray()
     check_writable(places.output)
     if places.offline:
         stay_offline()
@@ -64,6 +72,8 @@ def run_evaluations(
     present = _with_data(tasks, places, skip_missing)
     systems = open_systems(models, options)
     check_lessons(systems, present)
+    if ray is not None:
+        _encode_by_workers(ray, models, systems, present, places, options, overwrite=overwrite)
     results = []
     for task in present:
         load_split = partial(load_split_of, task, places)
@@ -79,6 +89,32 @@ def run_evaluations(
     return results
 
 
+def _encode_by_workers(
+    address: str,
+    models: Sequence[str],
+    systems: Sequence[Retriever],
+    tasks: Sequence[Task],
+    places: Places,
+    options: EncoderOptions,
+    *,
+    overwrite: bool,
+) -> None:
+    """Let the workers of a Ray cluster bring into the store what the evaluations will read."""
+    from mixbench.experiments.spreading import encode_by_workers, missing_pieces
+
+    def load(task: Task) -> list[RetrievalData]:
+        return load_split_of(task, places, task.eval_split)
+
+    def wanted(system: Retriever, task: Task, data: Sequence[RetrievalData]) -> bool:
+        if overwrite or isinstance(system, Fusion | Reranked):  # weights may have to be learned first
+            return True
+        return existing_result(places.output, prepare(system, task), task, data) is None
+
+    pieces = missing_pieces(models, systems, tasks, options, load, wanted)
+    assert options.encoding is not None
+    encode_by_workers(address, pieces, options.encoding, options.device)
+
+
 def _evaluate(
     model: str,
     retriever: Retriever,
@@ -92,8 +128,9 @@ def _evaluate(
     plain = EncoderOptions(offline=options.offline)
     used = replace(options, encoding=None) if retriever.parameters else plain
     if options.encoding is not None:
-        # What measured a speed is only replaced by what measures it again.
-        options.encoding.reading = not has_speed(places.output, retriever, task)
+        # What measured a speed is only replaced by what measures it again, or by what workers encoded.
+        spread = bool(options.encoding.elsewhere)
+        options.encoding.reading = spread or not has_speed(places.output, retriever, task)
     texts = sum(len(part.corpus) + len(part.queries) for part in data)
     with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
         evaluation = evaluate(
