@@ -1,10 +1,11 @@
 """`mixbench eval`: every model on every task, through one path."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixbench.data import RetrievalData, task_sha256
 from mixbench.data.hub import stay_offline
@@ -23,6 +24,9 @@ from mixbench.retrievers import Retriever
 from mixbench.retrievers.fusion import Fusion
 from mixbench.retrievers.rerank import Reranked
 from mixbench.tasks import Task, select_tasks
+
+if TYPE_CHECKING:
+    from mixbench.experiments.spreading import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ def run_evaluations(
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
     if ray is not None:
-        check_ray()
+        check_ray(ray)
     check_writable(places.output)
     if places.offline:
         stay_offline()
@@ -100,19 +104,22 @@ def _encode_by_workers(
     overwrite: bool,
 ) -> None:
     """Let the workers of a Ray cluster bring into the store what the evaluations will read."""
-    from mixbench.experiments.spreading import encode_by_workers, missing_pieces
+    from mixbench.experiments.spreading import encode_by_workers, encoders_of, missing_pieces
 
-    def load(task: Task) -> list[RetrievalData]:
-        return load_split_of(task, places, task.eval_split)
+    def pieces() -> Iterator["Piece"]:
+        seen: dict[str, int] = {}
+        for model, system in zip(models, systems, strict=True):  # a worker has one model at a time
+            encoders = encoders_of(model, system)
+            for task in tasks if encoders else ():
+                data = load_split_of(task, places, task.eval_split)
+                # Of a fusion or reranking, weights may have to be learned before its result is known.
+                known = not overwrite and not isinstance(system, Fusion | Reranked)
+                if known and existing_result(places.output, prepare(system, task), task, data):
+                    continue
+                yield from missing_pieces(encoders, data, options, seen)
 
-    def wanted(system: Retriever, task: Task, data: Sequence[RetrievalData]) -> bool:
-        if overwrite or isinstance(system, Fusion | Reranked):  # weights may have to be learned first
-            return True
-        return existing_result(places.output, prepare(system, task), task, data) is None
-
-    pieces = missing_pieces(models, systems, tasks, options, load, wanted)
     assert options.encoding is not None
-    encode_by_workers(address, pieces, options.encoding, options.device)
+    encode_by_workers(address, pieces(), options.encoding, options.device)
 
 
 def _evaluate(

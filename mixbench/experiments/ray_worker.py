@@ -43,22 +43,21 @@ class Worker:
     """Encodes shards for one model at a time."""
 
     def __init__(self) -> None:
-        self._source: Source | None = None
         self._encoder: DenseRetriever | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="mixbench-")
 
-    def ready(self) -> None:
-        """Return once there is a worker."""
-
-    def encode(self, source: Source, texts: Sequence[str], packed: Packed | None) -> tuple["Tensor", int | None]:
-        """Return the embeddings (texts, dimension), and the texts of a batch where memory had it halved.
+    def open(self, source: Source, packed: Packed | None = None) -> None:
+        """Open the model that is to encode from now on, from its own folder or a packed one.
 
         Raises MixbenchError for a model that cannot be opened here, or that would encode otherwise.
         """
-        if source != self._source or self._encoder is None:
-            self._encoder = None  # its memory is the next one's
-            self._encoder, self._source = self._opened(source, packed), source
+        self._encoder = None  # its memory is the next one's
+        self._encoder = self._opened(source, packed)
+
+    def encode(self, texts: Sequence[str]) -> tuple["Tensor", int | None]:
+        """Return the embeddings (texts, dimension), and the texts of a batch where memory had it halved."""
         encoder = self._encoder
+        assert encoder is not None
         encoder.encoding.forget()
         embeddings = encoder.encode_documents([Document("", "", text) for text in texts]).cpu()
         return embeddings, encoder.encoding.halved_batch

@@ -8,11 +8,11 @@ Ray starts the workers and moves what they need. Who gets which shard is decided
 gives its shards back, and others go on with them, whether or not the cluster can replace it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mixbench.data import RetrievalData
 from mixbench.errors import InputError, MixbenchError
@@ -25,12 +25,16 @@ from mixbench.retrievers import Retriever
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.encoding import Encoding
 from mixbench.retrievers.store import GIB, EmbeddingStore, shard_key
-from mixbench.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IN_FLIGHT = 2
 """Shards that a worker has at a time: one that it encodes, and the next."""
 LIVES = 3
-"""Workers that may be lost over one shard, or before any is ready."""
+"""Workers that may be lost over one shard."""
+PATIENCE = 60
+"""Seconds without anything from a worker, after which it is said that there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,41 +47,37 @@ class Piece:
     texts: Sequence[str]
 
 
-def missing_pieces(
-    names: Sequence[str],
-    systems: Sequence[Retriever],
-    tasks: Sequence[Task],
-    options: EncoderOptions,
-    load: Callable[[Task], Sequence[RetrievalData]],
-    wanted: Callable[[Retriever, Task, Sequence[RetrievalData]], bool],
-) -> Iterator[Piece]:
-    """Yield what is to be encoded, model by model, since a worker has one model at a time.
+def encoders_of(name: str, system: Retriever) -> list[tuple[str, DenseRetriever]]:
+    """Return the encoders whose embeddings `system`, opened by `name`, keeps, by the names that open them."""
+    return [(leaf, each) for leaf, each in leaves(name, system) if isinstance(each, DenseRetriever)]
 
-    `load` gives the data of a task, `wanted` tells whether a system is to be evaluated on it. Raises
-    InputError where the store's limit is too low for all that is kept.
+
+def missing_pieces(
+    encoders: Sequence[tuple[str, DenseRetriever]],
+    data: Sequence[RetrievalData],
+    options: EncoderOptions,
+    seen: dict[str, int],
+) -> Iterator[Piece]:
+    """Yield the shards of `data` that the store lacks, of each encoder, with the name that opens it.
+
+    `seen` has the keys of shards that were looked at before and their bytes, and gets those of these. Raises
+    InputError where the store may not hold all of them until they are read.
     """
     store = store_of(options)
-    seen: set[str] = set()
-    needed = 0
-    for name, system in zip(names, systems, strict=True):
-        encoders = [leaf for leaf in leaves(name, system) if isinstance(leaf[1], DenseRetriever)]
-        for task in tasks if encoders else ():
-            data = load(task)
-            if not wanted(system, task, data):
-                continue
-            for leaf, encoder in encoders:
-                for piece in _pieces(leaf, encoder, data, options):
-                    if piece.key in seen:
-                        continue
-                    seen.add(piece.key)
-                    needed += _bytes(encoder, len(piece.texts))
-                    if needed > store.limit:
-                        raise InputError(
-                            f"store limit {store.limit / GIB:g}: the embeddings of {name} on {task.name} need"
-                            " more GiB to be kept until they are read; raise --store-limit"
-                        )
-                    if not store.holds(piece.source.settings["model_sha256"], piece.key):
-                        yield piece
+    documents = sum(len(collection.corpus) for collection in data)
+    for name, encoder in encoders:
+        width = encoder.model.dtype.itemsize if encoder.model.dtype else 4
+        each = width * (encoder.model.get_embedding_dimension() or 0)
+        needed = sum(seen.values()) + documents * each
+        if needed > store.limit:
+            raise InputError(
+                f"store limit {store.limit / GIB:g} GiB: with {documents:,} embeddings of {encoder.name} it"
+                f" would hold {needed / GIB:.3g}; raise --store-limit"
+            )
+        for piece in _pieces(name, encoder, data, options):
+            if piece.key not in seen and not store.holds(encoder.model_sha256, piece.key):
+                yield piece
+            seen[piece.key] = len(piece.texts) * each
 
 
 def store_of(options: EncoderOptions) -> EmbeddingStore:
@@ -100,41 +100,53 @@ def encode_by_workers(address: str, pieces: Iterable[Piece], encoding: Encoding,
     with connected(address), progress_bar("documents encoded by workers") as advance:
         workers, share = worker_shares(device)
         say(f"{workers} workers encode, each with {next(iter(share.values()))} {_kind(share)}")
-        crew = _Crew(share=share, encoding=encoding, shipping=address != LOCAL, advance=advance)
+        crew = _Crew(size=workers, share=share, encoding=encoding, shipping=address != LOCAL, advance=advance)
         for _ in range(workers):
             crew.hire()
         crew.work(first, remaining)
 
 
 @dataclass(kw_only=True, eq=False)
+class _Hired:
+    """A worker, and the model that it was last told to open."""
+
+    actor: Any
+    source: Source | None = None
+
+
+@dataclass(kw_only=True, eq=False)
 class _Crew:
     """The workers, and what each has to do."""
 
-    share: Any
+    size: int
+    share: Mapping[str, int]
     encoding: Encoding
     shipping: bool
     """Whether model folders go to workers as bytes: they may lack our disk."""
     advance: Callable[[int], None]
-    pending: dict[Any, tuple[Any, Piece | None]] = field(default_factory=dict)
-    """What is awaited, of which worker: a shard, or of None that it is there."""
+    pending: dict[Any, tuple[_Hired, Piece | None]] = field(default_factory=dict)
+    """What is awaited, of which worker: a shard, or of None that it is there or has opened a model."""
     again: list[Piece] = field(default_factory=list)
-    lost: dict[str, int] = field(default_factory=dict)
-    """How many workers were lost over a shard, by its key; by "" those that never were there."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """How many workers were lost over a shard, by its key; by "" those without one, since the last shard."""
+    packed: dict[str, Any] = field(default_factory=dict)
+    """Model folders that Ray holds, by their paths."""
 
     def hire(self) -> None:
         """Start a worker; it is there once the cluster has room for it."""
         import ray
 
-        worker = ray.remote(Worker).options(**self.share).remote()
-        self.pending[worker.ready.remote()] = (worker, None)
+        actor = ray.remote(Worker).options(**self.share).remote()
+        self.pending[actor.__ray_ready__.remote()] = (_Hired(actor=actor), None)
 
     def work(self, first: Piece, others: Iterator[Piece]) -> None:
         """Hand out all pieces, and return when each is kept."""
         import ray
 
         self.again.append(first)
-        while True:
-            (done,), _ = ray.wait(list(self.pending), num_returns=1)
+        left = True
+        while left:
+            (done, *_), _ = self._wait()
             worker, piece = self.pending.pop(done)
             try:
                 answer = ray.get(done)
@@ -146,49 +158,60 @@ class _Crew:
             if piece is not None:
                 self._keep(piece, worker, *answer)
             self._hand_out(worker, others)
-            if not self.again and all(piece is None for _, piece in self.pending.values()):
-                return
+            left = bool(self.again) or any(piece for _, piece in self.pending.values())
 
-    def _hand_out(self, worker: Any, others: Iterator[Piece]) -> None:
-        busy = sum(each is worker for each, _ in self.pending.values())
+    def _wait(self) -> tuple[list[Any], list[Any]]:
+        import ray
+
+        awaited = list(self.pending)
+        found = ray.wait(awaited, num_returns=1, timeout=PATIENCE)
+        if not found[0] and not any(piece for _, piece in self.pending.values()):
+            say("the Ray cluster has no worker for us yet; waiting")
+        return cast(tuple[list[Any], list[Any]], found if found[0] else ray.wait(awaited, num_returns=1))
+
+    def _hand_out(self, worker: _Hired, others: Iterator[Piece]) -> None:
+        busy = sum(each is worker and piece is not None for each, piece in self.pending.values())
         while busy < IN_FLIGHT:
             piece = self.again.pop() if self.again else next(others, None)
             if piece is None:
                 return
-            packed = self._packed(piece.source) if self.shipping else None
-            self.pending[worker.encode.remote(piece.source, piece.texts, packed)] = (worker, piece)
+            if piece.source != worker.source:
+                worker.source = piece.source
+                opened = worker.actor.open.remote(piece.source, self._packed(piece.source))
+                self.pending[opened] = (worker, None)
+            self.pending[worker.actor.encode.remote(piece.texts)] = (worker, piece)
             busy += 1
 
-    def _keep(self, piece: Piece, worker: Any, embeddings: Any, halved: int | None) -> None:
+    def _keep(self, piece: Piece, worker: _Hired, embeddings: "Tensor", halved: int | None) -> None:
         store = self.encoding.store
         assert store is not None
         self.encoding.keep(piece.source.settings["model_sha256"], piece.key, embeddings, piece.model)
         if store.full:
             raise MixbenchError(f"{store.folder}: embeddings of workers cannot be kept; give another --store")
-        self.encoding.elsewhere[piece.key] = (worker._actor_id.hex(), halved)
+        self.lost[""] = 0
+        self.encoding.elsewhere[piece.key] = (worker.actor._actor_id.hex(), halved)
         self.advance(len(piece.texts))
 
-    def _lose(self, worker: Any, piece: Piece | None, error: Exception) -> None:
+    def _lose(self, worker: _Hired, piece: Piece | None, error: Exception) -> None:
         """Take back what a worker had that is no more, and start another, once for each worker."""
         key = "" if piece is None else piece.key
-        self.lost[key] = self.lost.get(key, 0) + 1
-        if self.lost[key] >= LIVES:
-            raise MixbenchError(f"{LIVES} workers were lost over one shard ({one_line(error)})")
+        self.lost[key] += 1
+        if self.lost[key] >= LIVES * (1 if piece else self.size):
+            raise MixbenchError(f"Ray loses each worker that is given the same work ({one_line(error)})")
         if piece is not None:
             self.again.append(piece)
         if not any(each is worker for each, _ in self.pending.values()):
             say(f"a worker was lost ({one_line(error)}); others encode its shards")
             self.hire()
 
-    @cache  # noqa: B019  # a crew lives as long as its command
-    def _reference(self, folder: Path) -> Any:
+    def _packed(self, source: Source) -> Any:
         import ray
 
-        return ray.put(pack(folder))
-
-    def _packed(self, source: Source) -> Any:
-        folder = Path(source.name)
-        return self._reference(folder) if folder.is_dir() else None
+        if not self.shipping or not Path(source.name).is_dir():
+            return None
+        if source.name not in self.packed:
+            self.packed[source.name] = ray.put(pack(Path(source.name)))
+        return self.packed[source.name]
 
 
 def _pieces(
@@ -207,11 +230,7 @@ def _pieces(
             yield Piece(source=source, model=encoder.name, key=shard_key(settings, texts), texts=texts)
 
 
-def _bytes(encoder: DenseRetriever, texts: int) -> int:
-    return texts * (encoder.model.get_embedding_dimension() or 0) * encoder.model.dtype.itemsize
-
-
-def _kind(share: Any) -> str:
+def _kind(share: Mapping[str, int]) -> str:
     return "GPU" if "num_gpus" in share else "processor cores"
 
 
