@@ -144,10 +144,6 @@ def test_two_nodes_give_what_one_process_gives_and_no_speed(run: Run, model: str
     assert result["provenance"]["command"] == "mixbench eval -m ../words -t zoo/many --data-dir DATA"
     assert result["costs"]["documents_from_store"] == DOCUMENTS
     assert [result["costs"][key] for key in ("index_seconds", "documents_per_second")] == [None, None]
-    # What the store has is not encoded again, and Ray not even started.
-    ended = evaluate(run, "-m", model, "-t", "zoo/many", "--store", "spread-store", "--ray", cluster.address)
-    assert "workers encode" not in ended.err
-    assert result_in("out")["provenance"]["workers"] == 0
 
 
 @needs_ray
@@ -245,6 +241,17 @@ def test_a_store_too_small_for_what_workers_bring_is_refused(
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: True)
     ended = evaluate(run, "-m", model, "-t", "zoo/many", "--ray", "local", "--store-limit", "0.0007")
     refused(ended, "store limit 0.0007 GiB: with 6,000 embeddings of words it would hold 0.000715; raise")
+
+
+def test_what_the_store_has_is_read_even_in_place_of_a_measured_speed(
+    run: Run, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: True)
+    evaluate(run, "-m", model, "-t", "zoo/many")
+    ended = evaluate(run, "-m", model, "-t", "zoo/many", "--ray", "local", "--overwrite")
+    assert "workers encode" not in ended.err  # Ray was not even started
+    assert result_in("out")["costs"]["documents_from_store"] == DOCUMENTS
+    assert result_in("out")["provenance"]["workers"] == 0
 
 
 # A worker, which is an object like any other

@@ -119,6 +119,7 @@ def _encode_by_workers(
                 yield from missing_pieces(encoders, data, options, seen)
 
     assert options.encoding is not None
+    options.encoding.spread = True
     encode_by_workers(address, pieces(), options.encoding, options.device)
 
 
@@ -135,9 +136,9 @@ def _evaluate(
     plain = EncoderOptions(offline=options.offline)
     used = replace(options, encoding=None) if retriever.parameters else plain
     if options.encoding is not None:
-        # What measured a speed is only replaced by what measures it again, or by what workers encoded.
-        spread = bool(options.encoding.elsewhere)
-        options.encoding.reading = spread or not has_speed(places.output, retriever, task)
+        # What measured a speed is only replaced by what measures it again, unless workers are to encode.
+        measures = has_speed(places.output, retriever, task) and not options.encoding.spread
+        options.encoding.reading = not measures
     texts = sum(len(part.corpus) + len(part.queries) for part in data)
     with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
         evaluation = evaluate(

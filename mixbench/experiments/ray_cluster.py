@@ -16,7 +16,6 @@ from typing import Any
 from mixbench.errors import MixbenchError
 
 LOCAL = "local"
-LOOPBACK = (LOCAL, "127.", "[::1]")
 CPUS_OF_A_WORKER = 8
 """At most: on processors a worker encodes by so many threads, on GPUs each has one GPU."""
 
@@ -47,7 +46,7 @@ def connected(address: str) -> Iterator[None]:
     Raises MixbenchError in one line where that fails.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if address.startswith(LOOPBACK):  # else Ray takes another address of the machine for it
+    if address == LOCAL:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on any system; read when ray is imported
     import ray
 

@@ -107,11 +107,11 @@ def scaling_table(models: Sequence[str] = ("all-MiniLM-L6-v2", "mixer-small"), b
                 f"{run.encoding / 60:.1f} | {run.total / 60:.1f} | {run.gpu_hours:.1f} | {run.dollars:.2f}"
             )
             lines.append(f"{said} {gpus} | {shown} |")
-    most = max(useful_gpus(measured(model, board)) for model in models)
-    return "\n".join([*lines, "", _said(most), ""])
+    useful = [useful_gpus(measured(model, board)) for model in models]
+    return "\n".join([*lines, "", _said(min(useful), max(useful)), ""])
 
 
-def _said(most: int) -> str:
+def _said(least: int, most: int) -> str:
     gib = DOCUMENTS * 384 * 4 / 2**30
     head = (
         f"Estimates, not runs. Speeds are those of one GPU on `domain/{TASK}`, whose documents have"
@@ -120,7 +120,7 @@ def _said(most: int) -> str:
     )
     points = (
         f"encoding = {START:g} s + max(N / (G r), N x {KEEPING * 1e6:.1f} µs). The second is the process of"
-        f" `eval`, which hashes, sends and keeps all: more than {most} such GPUs would wait for it.",
+        f" `eval`, which hashes, sends and keeps all: more than {least} to {most} such GPUs wait for it.",
         f"all = encoding + N x {READING * 1e6:.0f} µs + N x {TOKENISING * 1e6:.0f} µs / {CORES} cores + Q N"
         " times the search of a pair, as measured, query encoding included. Texts are read twice, and"
         " tokenised once more for the share that is cut.",

@@ -20,7 +20,8 @@ from mixbench.experiments.fusing import leaves
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.ray_cluster import LOCAL, connected, one_line, worker_shares
 from mixbench.experiments.ray_worker import Source, Worker, pack
-from mixbench.experiments.systems import EncoderOptions
+from mixbench.experiments.systems import E5_MISTRAL, MINILM, SHIPPED, EncoderOptions
+from mixbench.models import PRESETS
 from mixbench.retrievers import Retriever
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.encoding import Encoding
@@ -207,7 +208,7 @@ class _Crew:
     def _packed(self, source: Source) -> Any:
         import ray
 
-        if not self.shipping or not Path(source.name).is_dir():
+        if not self.shipping or not _names_folder(source.name):
             return None
         if source.name not in self.packed:
             self.packed[source.name] = ray.put(pack(Path(source.name)))
@@ -217,7 +218,7 @@ class _Crew:
 def _pieces(
     name: str, encoder: DenseRetriever, data: Sequence[RetrievalData], options: EncoderOptions
 ) -> Iterator[Piece]:
-    place = str(Path(name).resolve()) if Path(name).is_dir() else name
+    place = str(Path(name).resolve()) if _names_folder(name) else name
     trusted = (place,) if options.trusts(name) else ()
     # A worker sees its own GPU alone, and knows it as the first.
     device = options.device.partition(":")[0]
@@ -228,6 +229,11 @@ def _pieces(
         for shard in encoder.shards(collection.corpus):
             texts = [document.content for document in shard]
             yield Piece(source=source, model=encoder.name, key=shard_key(settings, texts), texts=texts)
+
+
+def _names_folder(name: str) -> bool:
+    """Tell whether `open_system` takes a name for that of a folder."""
+    return name not in (MINILM, SHIPPED, E5_MISTRAL, *PRESETS) and Path(name).is_dir()
 
 
 def _kind(share: Mapping[str, int]) -> str:

@@ -45,6 +45,8 @@ class Encoding:
     """
 
     store: EmbeddingStore | None = None
+    spread: bool = False
+    """Whether workers bring embeddings into the store, where they are then to be read."""
     say: Callable[[str], None] = lambda message: None
     reading: bool = True
     documents_read: int = 0
