@@ -4,7 +4,10 @@ Both nodes are processes of this machine, on loopback; the guard of the other te
 """
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from command import Run, add_task, evaluate, refused
+from command import Ended, Run, add_task, evaluate, refused
 from test_dense import dense, word_model
 from tiny_data import json_lines
 from tiny_language import tiny_encoder, tiny_tokenizer
@@ -93,12 +96,22 @@ def result_in(output: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def plain_and_spread(run: Run, model: str, address: str, *more: str) -> tuple[dict[str, Any], str]:
+def alone(*arguments: object) -> Ended:
+    """Run `mixbench` in a process of its own, that nothing here has prepared for Ray."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-m", "mixbench", *map(str, arguments)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def plain_and_spread(
+    run: Run, model: str, address: str, spread: Run | None = None
+) -> tuple[dict[str, Any], str]:
     """Evaluate in this process, then by workers, check that all is equal, and return the second's result."""
     ends = []
-    for output, ray in (("plain", ()), ("spread", ("--ray", address))):
+    for output, call, ray in (("plain", run, ()), ("spread", spread or run, ("--ray", address))):
         places = ("--tasks-dir", "../tasks", "--data-dir", "../data", "--output", output)
-        ended = run("eval", *places, "-t", "zoo/many", "-m", model, "--store", f"{output}-store", *more, *ray)
+        ended = call("eval", *places, "-t", "zoo/many", "-m", model, "--store", f"{output}-store", *ray)
         assert ended.status == 0, ended.err
         ends.append(ended.err)
     plain = files_of("plain")
@@ -178,11 +191,11 @@ def test_what_a_worker_cannot_do_is_told_in_one_line(
 
 @needs_ray
 def test_this_machine_gives_what_one_process_gives_and_listens_on_loopback_alone(
-    run: Run, model: str, cluster: Any
+    run: Run, model: str
 ) -> None:
     listening: list[str] = []
     with at_the_first_shard(lambda: listening.extend(listened_on())):
-        result, said = plain_and_spread(run, f"rrf:bm25,{model}", "local")
+        result, said = plain_and_spread(run, f"rrf:bm25,{model}", "local", alone)
     assert " workers encode, each with " in said
     assert result["provenance"]["workers"] >= 1
     assert len(listening) > 2
