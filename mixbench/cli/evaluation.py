@@ -72,6 +72,13 @@ def eval_command(
         bool, typer.Option("--no-store", help="Compute every embedding, and keep none.")
     ] = False,
     store_limit: StoreLimit = 10.0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Let Ray encode documents: local (all GPUs of this machine with --device cuda, else its"
+            " cores), or a cluster's HOST:PORT; extra ray. [this process encodes]"
+        ),
+    ] = None,
     trust_remote_code: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Model of -m whose own code may run; repeatable. [none]"),
@@ -86,6 +93,8 @@ def eval_command(
 
     if no_store and store is not None:
         raise typer.BadParameter("--store and --no-store exclude each other; leave one out")
+    if no_store and ray is not None:
+        raise typer.BadParameter("--ray brings embeddings into the store; leave out --no-store")
     options = EncoderOptions(
         device=device,
         batch_size=batch_size,
@@ -114,6 +123,7 @@ def eval_command(
         options,
         skip_missing=skip_missing,
         overwrite=overwrite,
+        ray=ray,
     )
     print_results(results, as_json=as_json)
 

@@ -94,7 +94,7 @@ def evaluate(
         truncated_share=tally.per_document("truncated_share"),
         queries_sha256=sha256_text(encode_query_scores(tally.query_scores)),
         costs=tally.costs(retriever, data),
-        provenance=provenance,
+        provenance=provenance.model_copy(update={"workers": len(tally.encoding.workers)}),
     )
     tag = getattr(retriever, "tag", result.model)
     return Evaluation(result=result, query_scores=tally.query_scores, rankings=tally.rankings, tag=tag)

@@ -1,10 +1,11 @@
 """`mixbench eval`: every model on every task, through one path."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixbench.data import RetrievalData, task_sha256
 from mixbench.data.hub import stay_offline
@@ -14,12 +15,18 @@ from mixbench.evaluation.evaluate import evaluate, existing_result, has_speed, s
 from mixbench.experiments.commands import eval_command
 from mixbench.experiments.fusing import check_lessons, fit_to_task
 from mixbench.experiments.progress import progress_bar, say
+from mixbench.experiments.ray_cluster import check_ray
 from mixbench.experiments.reranking import open_systems
-from mixbench.experiments.systems import EncoderOptions
+from mixbench.experiments.systems import EncoderOptions, prepare
 from mixbench.files import check_writable
 from mixbench.results import METRICS, Result, cluster_queries, save_clusters
 from mixbench.retrievers import Retriever
+from mixbench.retrievers.fusion import Fusion
+from mixbench.retrievers.rerank import Reranked
 from mixbench.tasks import Task, select_tasks
+
+if TYPE_CHECKING:
+    from mixbench.experiments.spreading import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +58,17 @@ def run_evaluations(
     *,
     skip_missing: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
 ) -> list[Result]:
     """Evaluate every model on every task and store each result at once; stored ones are kept.
+
+    `ray` names a Ray cluster whose workers encode the documents, "local" one on this machine.
 
     Raises:
         MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
     """
+    if ray is not None:
+        check_ray(ray)
     check_writable(places.output)
     if places.offline:
         stay_offline()
@@ -64,6 +76,8 @@ def run_evaluations(
     present = _with_data(tasks, places, skip_missing)
     systems = open_systems(models, options)
     check_lessons(systems, present)
+    if ray is not None:
+        _encode_by_workers(ray, models, systems, present, places, options, overwrite=overwrite)
     results = []
     for task in present:
         load_split = partial(load_split_of, task, places)
@@ -79,6 +93,36 @@ def run_evaluations(
     return results
 
 
+def _encode_by_workers(
+    address: str,
+    models: Sequence[str],
+    systems: Sequence[Retriever],
+    tasks: Sequence[Task],
+    places: Places,
+    options: EncoderOptions,
+    *,
+    overwrite: bool,
+) -> None:
+    """Let the workers of a Ray cluster bring into the store what the evaluations will read."""
+    from mixbench.experiments.spreading import encode_by_workers, encoders_of, missing_pieces
+
+    def pieces() -> Iterator["Piece"]:
+        seen: dict[str, int] = {}
+        for model, system in zip(models, systems, strict=True):  # a worker has one model at a time
+            encoders = encoders_of(model, system)
+            for task in tasks if encoders else ():
+                data = load_split_of(task, places, task.eval_split)
+                # Of a fusion or reranking, weights may have to be learned before its result is known.
+                known = not overwrite and not isinstance(system, Fusion | Reranked)
+                if known and existing_result(places.output, prepare(system, task), task, data):
+                    continue
+                yield from missing_pieces(encoders, data, options, seen)
+
+    assert options.encoding is not None
+    options.encoding.spread = True
+    encode_by_workers(address, pieces(), options.encoding, options.device)
+
+
 def _evaluate(
     model: str,
     retriever: Retriever,
@@ -92,8 +136,9 @@ def _evaluate(
     plain = EncoderOptions(offline=options.offline)
     used = replace(options, encoding=None) if retriever.parameters else plain
     if options.encoding is not None:
-        # What measured a speed is only replaced by what measures it again.
-        options.encoding.reading = not has_speed(places.output, retriever, task)
+        # What measured a speed is only replaced by what measures it again, unless workers are to encode.
+        measures = has_speed(places.output, retriever, task) and not options.encoding.spread
+        options.encoding.reading = not measures
     texts = sum(len(part.corpus) + len(part.queries) for part in data)
     with progress_bar(f"{retriever.name} on {task.name}", texts) as advance:
         evaluation = evaluate(

@@ -93,6 +93,18 @@ def fit_to_task(
     return tune(retrievers, system.name, task, unseen(load_split(lesson_split(task)), data, task))
 
 
+def leaves(name: str, system: Retriever) -> list[tuple[str, Retriever]]:
+    """Return each system that `system`, opened by `name`, is made of, by its own name."""
+    if isinstance(system, Reranked):
+        return leaves(name, system.first)
+    if not isinstance(system, Fusion):
+        return [(name, system)]
+    kind, _, rest = name.partition(":")
+    members = rest.split(",")
+    names = _weighted(name, members)[0] if kind == "sum" else members
+    return list(zip(names, system.retrievers, strict=True))
+
+
 def check_lessons(systems: Sequence[Retriever], tasks: Sequence[Task]) -> None:
     """Raise InputError, before any work, where weights are wanted for a task without a dev split."""
     firsts = [system.first if isinstance(system, Reranked) else system for system in systems]

@@ -70,6 +70,13 @@ def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str
     return _lines(head, "|---|--:|--:|--:|--:|", *body, "", said, "", f"    {provenance['command']}")
 
 
+def scaling() -> str:
+    """Return what MS MARCO would take on more GPUs."""
+    from mixbench.experiments.scaling import scaling_table
+
+    return scaling_table()
+
+
 def layout() -> str:
     """Return the rooms and single files of the package, each with the first sentence of its docstring."""
     rows = []

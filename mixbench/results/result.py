@@ -89,6 +89,8 @@ class Provenance(_Frozen):
     """The processor or accelerator, in its maker's words."""
     threads: int
     seed: int
+    workers: int = 0
+    """Other processes that encoded documents of it, each on a device of the same kind."""
     date: str
     """Day in UTC, as 2026-01-31."""
 

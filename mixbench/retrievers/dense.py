@@ -16,7 +16,7 @@ from torch import Tensor
 from mixbench.data import Document
 from mixbench.errors import InputError
 from mixbench.retrievers.cpu_encoding import cpu_batches, encode_on_cpu
-from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension
+from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension, index_order, runs_of
 from mixbench.retrievers.encoding import Encoding, encoding_code, shard_texts
 from mixbench.retrievers.flops import count_flops
 from mixbench.retrievers.lengths import checked_length, limit_length
@@ -184,19 +184,23 @@ class DenseRetriever:
 
     def _in_shards(self, documents: Sequence[Document]) -> Tensor:
         """Return the embeddings (documents, dimension), on the CPU."""
-        size, shards = shard_texts(self.batch_size), []
-        for start in range(0, len(documents), size):
-            shard = documents[start : start + size]
+        shards = []
+        for shard in runs_of(documents, shard_texts(self.batch_size)):
             texts = [document.content for document in shard]
             encode = partial(self.encode_documents, shard)
-            embeddings, read = self.encoding.shard(self._settings, texts, encode, self.name)
+            embeddings, read = self.encoding.shard(self.settings, texts, encode, self.name)
             if read:
                 self.advance(len(shard))
             shards.append(embeddings)
         return torch.cat(shards)
 
+    def shards(self, corpus: Sequence[Document]) -> Iterator[Sequence[Document]]:
+        """Yield the documents of `corpus` as `index` has them encoded, those of a shard together."""
+        for chunk in runs_of(index_order(corpus), self.chunk_size):
+            yield from runs_of(chunk, shard_texts(self.batch_size))
+
     @property
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """All that decides the embeddings of documents, their last bits included."""
         return {
             "model_sha256": self.model_sha256,

@@ -61,7 +61,7 @@ class EmbeddingIndex:
         if not corpus:
             raise InputError(f"model {self.name!r} was given an empty corpus; it needs at least one document")
         self.documents, self._stored = (), None
-        documents = sorted(corpus, key=lambda document: document.doc_id, reverse=True)
+        documents = index_order(corpus)
         self._stored = PRECISIONS[self.precision](self._encoded(documents, encode), len(documents))
         self._longest = longest_of([self._stored])
         self._doc_ids = np.array([document.doc_id for document in documents], dtype=object)
@@ -70,8 +70,7 @@ class EmbeddingIndex:
     def _encoded(
         self, documents: Sequence[Document], encode: Callable[[Sequence[Document]], Tensor]
     ) -> Iterator[Tensor]:
-        for start in range(0, len(documents), self.chunk_size):
-            chunk = documents[start : start + self.chunk_size]
+        for chunk in runs_of(documents, self.chunk_size):
             chunk_ND = self._prepared(encode(chunk))
             for row in _rows_not_finite(chunk_ND):
                 raise MixbenchError(
@@ -116,6 +115,17 @@ class EmbeddingIndex:
         if self.similarity == "cosine":
             embeddings = torch.nn.functional.normalize(embeddings.double(), dim=1).float()
         return embeddings
+
+
+def index_order(corpus: Sequence[Document]) -> list[Document]:
+    """Return documents in the order of an index, descending by doc_id."""
+    return sorted(corpus, key=lambda document: document.doc_id, reverse=True)
+
+
+def runs_of(documents: Sequence[Document], size: int) -> Iterator[Sequence[Document]]:
+    """Yield documents `size` at a time, the last ones fewer."""
+    for start in range(0, len(documents), size):
+        yield documents[start : start + size]
 
 
 def check_dimension(truncate_dim: int, dimension: int | None, name: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -45,16 +45,23 @@ class Encoding:
     """
 
     store: EmbeddingStore | None = None
+    spread: bool = False
+    """Whether workers bring embeddings into the store, where they are then to be read."""
     say: Callable[[str], None] = lambda message: None
     reading: bool = True
     documents_read: int = 0
     """Documents whose embeddings came from the store."""
     halved_batch: int | None = None
     """Texts of the smallest batch that was taken because memory had run out."""
+    elsewhere: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    """Keys of shards that workers encoded for this command: which one, and what batch memory left it."""
+    workers: set[str] = field(default_factory=set)
+    """Workers whose embeddings were read."""
 
     def forget(self) -> None:
         """Count from nothing again."""
         self.documents_read, self.halved_batch = 0, None
+        self.workers.clear()
 
     def shard(
         self,
@@ -73,12 +80,24 @@ class Encoding:
         found = self.store.read(sha256, key) if self.reading else None
         if found is not None:
             self.documents_read += len(texts)
+            self._note_worker(key)
             return found, True
         with interrupts_wait(self.say):
             embeddings = encode().cpu()
-            if np.isfinite(embeddings.float().numpy()).all():  # else they are refused, and not for ever
-                self.store.write(sha256, key, embeddings, model)
+            self.keep(sha256, key, embeddings, model)
         return embeddings, False
+
+    def keep(self, sha256: str, key: str, embeddings: "Tensor", model: str) -> None:
+        """Write a shard on the CPU into the store, if there is one."""
+        if self.store is not None and np.isfinite(embeddings.float().numpy()).all():
+            self.store.write(sha256, key, embeddings, model)  # others are refused, and not for ever
+
+    def _note_worker(self, key: str) -> None:
+        worker, halved = self.elsewhere.get(key, (None, None))
+        if worker is not None:
+            self.workers.add(worker)
+        if halved is not None:
+            self.note_batch(halved)
 
     def in_memory(self, encode: Callable[[int], T], batch_size: int, model: str) -> tuple[T, int]:
         """Return what `encode` gives of a number of texts in a batch, and that number.

@@ -89,6 +89,15 @@ class EmbeddingStore:
             os.utime(path)
         return embeddings
 
+    def holds(self, model_sha256: str, key: str) -> bool:
+        """Tell whether a file is in the place of a shard; `read` tells whether it is whole."""
+        return self._place(model_sha256, key).exists()
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is kept, since something could not be written."""
+        return not self._writing
+
     def write(self, model_sha256: str, key: str, embeddings: "Tensor", model: str) -> None:
         """Keep a shard of embeddings (N, D) on the CPU; `model` is a name for people."""
         if not self._writing:
