@@ -22,6 +22,7 @@ from mixbench.retrievers.topk import search_chunks
 
 ENCODED_COPIES = 8
 """Copies of embeddings in float32 that there are at most, while they are encoded, kept and prepared."""
+NUMBERS_NORMALISED = 2**19
 READ_COPIES = 4
 """Copies of those that are read for a search on a GPU."""
 
@@ -149,9 +150,17 @@ class EmbeddingIndex:
         if self.truncate_dim is not None:
             check_dimension(self.truncate_dim, embeddings.shape[1], self.name)
             embeddings = embeddings[:, : self.truncate_dim].contiguous()
-        if self.similarity == "cosine":
-            embeddings = torch.nn.functional.normalize(embeddings.double(), dim=1).float()
-        return embeddings
+        return _normalised(embeddings) if self.similarity == "cosine" else embeddings
+
+
+def _normalised(embeddings_ND: Tensor) -> Tensor:
+    """Return rows of length 1, worked out in float64, which has few rows at a time for its size."""
+    unit_ND = torch.empty_like(embeddings_ND)
+    rows = max(1, NUMBERS_NORMALISED // max(1, embeddings_ND.shape[1]))
+    for start in range(0, len(unit_ND), rows):
+        some_ND = embeddings_ND[start : start + rows].double()
+        unit_ND[start : start + rows] = torch.nn.functional.normalize(some_ND, dim=1)
+    return unit_ND
 
 
 def check_dimension(truncate_dim: int, dimension: int | None, name: str) -> None:

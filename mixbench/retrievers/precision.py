@@ -70,11 +70,11 @@ class Int8Embeddings:
     def __init__(self, chunks: Iterable[Tensor], count: int, *, on_disk: bool = False) -> None:
         from sentence_transformers.util import quantize_embeddings
 
-        with SpooledTemporaryFile(max_size=1 if on_disk else KEPT_IN_MEMORY) as waiting:
+        most = 1 if on_disk else KEPT_IN_MEMORY
+        with writing(Path(gettempdir())), SpooledTemporaryFile(max_size=most) as waiting:
             sizes, ranges_2D = [], torch.tensor([[torch.inf], [-torch.inf]])
             for chunk_ND in chunks:
-                with writing(Path(gettempdir())):
-                    waiting.write(chunk_ND.contiguous().numpy().tobytes())
+                waiting.write(chunk_ND.contiguous().numpy().tobytes())
                 sizes.append(chunk_ND.shape)
                 low_D = torch.minimum(ranges_2D[0], chunk_ND.amin(dim=0))
                 ranges_2D = torch.stack([low_D, torch.maximum(ranges_2D[1], chunk_ND.amax(dim=0))])
@@ -99,7 +99,7 @@ class Int8Embeddings:
 
     def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Return the lower ends of the steps that the codes name."""
-        return (take(self._codes_ND, at).float() + 128) * self._step_D + self._low_D
+        return take(self._codes_ND, at).float().add_(128).mul_(self._step_D).add_(self._low_D)
 
 
 class BinaryEmbeddings:
@@ -127,7 +127,7 @@ class BinaryEmbeddings:
     def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Return 1 for each set bit and -1 for each other."""
         bits = np.unpackbits(take(self._packed_NB, at).numpy(), axis=1, count=self._dimension)
-        return torch.from_numpy(bits).float() * 2 - 1
+        return torch.from_numpy(bits).float().mul_(2).sub_(1)
 
 
 PRECISIONS: dict[str, Callable[..., Stored]] = {
