@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import DataDir, Device, Json, Output, StoreDir, StoreLimit, TasksDir
+from mixbench.cli.options import DataDir, Device, Json, Memory, Output, StoreDir, StoreLimit, TasksDir
 
 
 def eval_command(
@@ -72,6 +72,7 @@ def eval_command(
         bool, typer.Option("--no-store", help="Compute every embedding, and keep none.")
     ] = False,
     store_limit: StoreLimit = 10.0,
+    memory: Memory = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -111,10 +112,16 @@ def eval_command(
         offline=offline,
         rerank=rerank,
         rerank_depth=rerank_depth,
-        encoding=open_encoding(store, store_limit, stored=not no_store),
+        encoding=open_encoding(store, store_limit, stored=not no_store, memory=memory),
         trust_remote_code=tuple(trust_remote_code or ()),
     )
-    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, output=output, offline=offline)
+    places = Places(
+        tasks_dir=tasks_dir,
+        data_dir=data_dir,
+        output=output,
+        offline=offline,
+        texts_on_disk=memory is not None,
+    )
     chosen = chosen_tasks(tasks or ["quickstart"], tasks_dir)
     results = run_evaluations(
         model or ["bm25", "mixer-tiny"],

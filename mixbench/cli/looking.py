@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import DataDir, Device, Json, Output, TasksDir
+from mixbench.cli.options import DataDir, Device, Json, Memory, Output, TasksDir
 
 
 def search_command(
@@ -20,16 +20,24 @@ def search_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 32,
     seed: Annotated[int, typer.Option(help="Seed of an untrained preset's weights.")] = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Never ask the hub.")] = False,
+    memory: Memory = None,
     as_json: Json = False,
 ) -> None:
     """Search a task's corpus and show titles, snippets, scores and which documents are relevant."""
     from mixbench.experiments.evaluating import Places
     from mixbench.experiments.reporting import print_search
     from mixbench.experiments.searching import run_search
+    from mixbench.experiments.storing import open_encoding
     from mixbench.experiments.systems import EncoderOptions
 
-    options = EncoderOptions(device=device, batch_size=batch_size, seed=seed, offline=offline)
-    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, offline=offline)
+    options = EncoderOptions(
+        device=device,
+        batch_size=batch_size,
+        seed=seed,
+        offline=offline,
+        encoding=open_encoding(None, 0, stored=False, memory=memory),
+    )
+    places = Places(tasks_dir=tasks_dir, data_dir=data_dir, offline=offline, texts_on_disk=memory is not None)
     print_search(run_search(model, query, task, places, options, k=k, part=part), as_json=as_json)
 
 

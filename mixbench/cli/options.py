@@ -21,6 +21,13 @@ StoreDir = Annotated[
 StoreLimit = Annotated[
     float, typer.Option(min=0, help="GiB that the store may have; the longest unused embeddings go.")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Most that embeddings take in memory, as 2GiB or 500MiB; not the model. Embeddings and texts are"
+        " then in temporary files. [as much as all take]"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Written = Annotated[
     Path | None, typer.Option("--output", "-o", help="JSON file to write, with each round's figures.")

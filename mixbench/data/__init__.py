@@ -1,6 +1,16 @@
 """Retrieval data: one form, whatever the source."""
 
+from mixbench.data.corpus_file import in_order
 from mixbench.data.load import Location, load_data, locate, task_sha256
 from mixbench.data.retrieval_data import Document, Qrels, RetrievalData
 
-__all__ = ["Document", "Location", "Qrels", "RetrievalData", "load_data", "locate", "task_sha256"]
+__all__ = [
+    "Document",
+    "Location",
+    "Qrels",
+    "RetrievalData",
+    "in_order",
+    "load_data",
+    "locate",
+    "task_sha256",
+]

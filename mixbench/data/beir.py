@@ -22,19 +22,22 @@ from mixbench.errors import InputError
 QRELS_FORMS = (".tsv", ".trec")
 
 
-def read_beir_folder(folder: Path, split: str, part: str = "") -> RetrievalData:
+def read_beir_folder(folder: Path, split: str, part: str = "", *, on_disk: bool = False) -> RetrievalData:
     """Return one split of a BEIR folder: the whole corpus, and the queries that have a relevant document.
 
+    `on_disk` leaves the texts of documents on disk, and reads each when it is asked for.
     Raises InputError naming the file and line of the first thing that cannot be used.
     """
-    return read_beir_splits(folder, [split], part)[0]
+    return read_beir_splits(folder, [split], part, on_disk=on_disk)[0]
 
 
-def read_beir_splits(folder: Path, splits: Sequence[str], part: str = "") -> list[RetrievalData]:
-    """Return several splits of a BEIR folder, which share one corpus in memory."""
+def read_beir_splits(
+    folder: Path, splits: Sequence[str], part: str = "", *, on_disk: bool = False
+) -> list[RetrievalData]:
+    """Return several splits of a BEIR folder, which share one corpus, in memory or on disk."""
     corpus_path, queries_path = find_file(folder, "corpus.jsonl"), find_file(folder, "queries.jsonl")
     qrels_paths = [_find_qrels(folder, split) for split in splits]
-    corpus, queries = read_documents(corpus_path), read_queries(queries_path)
+    corpus, queries = read_documents(corpus_path, on_disk=on_disk), read_queries(queries_path)
     doc_ids = {document.doc_id for document in corpus}
     found = []
     for split, path in zip(splits, qrels_paths, strict=True):

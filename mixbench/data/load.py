@@ -85,10 +85,16 @@ def locate(task: "Task", *, data_dir: Path | None = None, offline: bool = False)
 
 
 def load_data(
-    task: "Task", *, data_dir: Path | None = None, split: str | None = None, offline: bool = False
+    task: "Task",
+    *,
+    data_dir: Path | None = None,
+    split: str | None = None,
+    offline: bool = False,
+    on_disk: bool = False,
 ) -> list[RetrievalData]:
     """Read one split of a task (the evaluation split by default): one collection, or one for each part.
 
+    `on_disk` leaves the texts of a BEIR folder's documents on disk, and reads each when it is asked for.
     Raises MissingData as `locate` does, and InputError for data that cannot be used. Data whose
     `task_sha256` differs from `task.sha256` is returned all the same: the caller shows it.
     """
@@ -100,7 +106,8 @@ def load_data(
         return [load_irds(task, split)]
     if location.kind == "hub":
         return [load_hub(task, split, part) for part in hub_names(task)]
-    return [read_beir_folder(Path(location.place, part), split, part) for part in task.parts or [""]]
+    folder = Path(location.place)
+    return [read_beir_folder(folder / part, split, part, on_disk=on_disk) for part in task.parts or [""]]
 
 
 def hub_names(task: "Task") -> dict[str, str]:

@@ -5,21 +5,26 @@ official collections have them.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixbench.data.corpus_file import CorpusFile
 from mixbench.data.retrieval_data import Document
 from mixbench.errors import InputError
 from mixbench.files import numbered_lines, parse_json
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Return the documents of a corpus file. Raises InputError for a bad line, and for none."""
-    documents = [
+def read_documents(path: Path, *, on_disk: bool = False) -> Sequence[Document]:
+    """Return the documents of a corpus file, in memory or `on_disk` (`corpus_file.py`).
+
+    Raises InputError for a bad line, and for none.
+    """
+    read = (
         Document(doc_id, _title(record, path, line), _text(record, path, line))
         for line, doc_id, record in _records(path)
-    ]
+    )
+    documents = CorpusFile(read) if on_disk else list(read)
     if not documents:
         raise InputError.at(path, None, "holds no document; a corpus needs at least one")
     return documents

@@ -49,8 +49,10 @@ class RetrievalData:
 
         File layout, file order and JSON spelling do not enter; one changed character of a text does.
         """
+        from mixbench.data.corpus_file import in_order
+
         digest = hashlib.sha256()
-        for doc in sorted(self.corpus):
+        for doc in in_order(self.corpus):
             digest.update(_line("document", *doc))
         for query_id in sorted(self.queries):
             digest.update(_line("query", query_id, self.queries[query_id]))

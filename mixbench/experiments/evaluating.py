@@ -37,6 +37,8 @@ class Places:
     data_dir: Path | None = None
     output: Path = Path("leaderboards")
     offline: bool = False
+    texts_on_disk: bool = False
+    """Whether documents of BEIR folders are read from disk one by one, whenever they are needed."""
 
 
 def chosen_tasks(names: Sequence[str], tasks_dir: Path | None) -> list[Task]:
@@ -193,7 +195,13 @@ def keep_clusters(output: Path, task: Task, data: Sequence[RetrievalData]) -> No
 
 def load_split_of(task: Task, places: Places, split: str) -> list[RetrievalData]:
     """Return a split of a task, from where `places` has it."""
-    return load_data(task, data_dir=places.data_dir, split=split, offline=places.offline)
+    return load_data(
+        task,
+        data_dir=places.data_dir,
+        split=split,
+        offline=places.offline,
+        on_disk=places.texts_on_disk,
+    )
 
 
 def _with_data(tasks: Sequence[Task], places: Places, skip_missing: bool) -> list[Task]:

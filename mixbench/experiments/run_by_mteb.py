@@ -30,5 +30,6 @@ def open_by_mteb(name: str, options: "EncoderOptions") -> MtebRetriever:
         similarity=options.similarity,
         truncate_dim=options.truncate_dim,
         precision=options.precision,
+        memory=None if options.encoding is None else options.encoding.memory,
         trusted=options.trusts(name),
     )

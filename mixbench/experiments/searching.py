@@ -75,7 +75,8 @@ def run_search(
             retriever.query_ids = [data.prefix + (query_id or "")]
         (ranking,) = retriever.search([text], k)
     judged = data.qrels.get(query_id or "", {})
-    documents = {document.doc_id: document for document in data.corpus}
+    found = {doc_id for doc_id, _ in ranking}
+    documents = {document.doc_id: document for document in data.corpus if document.doc_id in found}
     absent = Document("", "", "(not in the corpus)")  # as a stored run may have it
     hits = [
         Hit(

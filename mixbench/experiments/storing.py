@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from mixbench.retrievers.encoding import Encoding
 from mixbench.retrievers.store import GIB, EmbeddingStore, Shard, models_of
 
 VARIABLE = "MIXBENCH_STORE"
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?)B")
+LEAST_MEMORY = 2**27
+"""Bytes that a search on one thread and the smallest shards of wide embeddings take."""
 
 
 def store_place() -> Path:
@@ -31,9 +35,26 @@ def open_store(folder: Path | None, gib: float) -> EmbeddingStore:
     return EmbeddingStore(folder or store_place(), limit=round(gib * GIB), say=say)
 
 
-def open_encoding(folder: Path | None, gib: float, *, stored: bool) -> Encoding:
-    """Return how documents are encoded: by a store unless `stored` is false."""
-    return Encoding(store=open_store(folder, gib) if stored else None, say=say)
+def open_encoding(folder: Path | None, gib: float, *, stored: bool, memory: str | None = None) -> Encoding:
+    """Return how documents are encoded: by a store unless `stored` is false, within `memory`, a size."""
+    store = open_store(folder, gib) if stored else None
+    return Encoding(store=store, memory=None if memory is None else memory_bytes(memory), say=say)
+
+
+def memory_bytes(size: str) -> int:
+    """Return the bytes of a size as 2GiB, 500MiB or 1.5GB.
+
+    Raises InputError for what is none, and for less than `LEAST_MEMORY`.
+    """
+    found = SIZE.fullmatch(size.strip())
+    if found is None:
+        raise InputError(f"memory {size!r}: write a size as 2GiB, 500MiB or 1.5GB")
+    number, unit = found.groups()
+    base, power = 1024 if unit.endswith("i") else 1000, "KMGT".index(unit[0]) + 1
+    wanted = int(float(number) * base**power)
+    if wanted < LEAST_MEMORY:
+        raise InputError(f"memory {size!r}: a search needs at least {LEAST_MEMORY >> 20}MiB")
+    return wanted
 
 
 def store_rows(store: EmbeddingStore) -> list[dict[str, Any]]:

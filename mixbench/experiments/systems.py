@@ -82,7 +82,7 @@ class EncoderOptions:
     rerank: str | None = None
     rerank_depth: int = 100
     encoding: Encoding | None = None
-    """Where dense models keep the embeddings of documents; None for nowhere."""
+    """Where dense models keep the embeddings of documents, within how much memory; None for nowhere."""
     trust_remote_code: tuple[str, ...] = ()
     """Models, as they are named, whose own code may run; that of no other does."""
 

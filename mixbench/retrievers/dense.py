@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from mixbench.data import Document
@@ -41,8 +40,9 @@ class DenseRetriever:
     "float32", "int8" or "binary", see `retrievers/precision.py`. `weights` says how the model holds its
     weights where files and data type do not tell. Documents are encoded and searched `chunk_size` at a time.
     `training_sources` names what the model was trained on; None means that nobody says. `encoding` keeps the
-    embeddings of indexed documents; of None nothing is kept. Raises InputError for a similarity, a length or
-    a number of dimensions that cannot be used, UnknownName for a precision.
+    embeddings of indexed documents, and has the budget of memory; of None nothing is kept, without a budget.
+    Raises InputError for a similarity, a length or a number of dimensions that cannot be used, and
+    UnknownName for a precision.
     """
 
     def __init__(
@@ -167,7 +167,9 @@ class DenseRetriever:
         Raises InputError for an empty corpus, MixbenchError where an embedding holds NaN or infinity, and
         where memory does not hold the encoding of one text.
         """
-        self._index.fill(corpus, self._in_shards)
+        texts = shard_texts(self.batch_size)
+        self._index.check_memory(min(texts, len(corpus)), self.model.get_embedding_dimension() or 0)
+        self._index.fill(corpus, self._shard, at_once=texts)
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return the `k` best documents of each query: all of them where the corpus is smaller."""
@@ -180,19 +182,17 @@ class DenseRetriever:
             self.chunk_size,
             truncate_dim=self.truncate_dim,
             precision=self.precision,
+            memory=self.encoding.memory,
         )
 
-    def _in_shards(self, documents: Sequence[Document]) -> Tensor:
-        """Return the embeddings (documents, dimension), on the CPU."""
-        shards = []
-        for shard in runs_of(documents, shard_texts(self.batch_size)):
-            texts = [document.content for document in shard]
-            encode = partial(self.encode_documents, shard)
-            embeddings, read = self.encoding.shard(self.settings, texts, encode, self.name)
-            if read:
-                self.advance(len(shard))
-            shards.append(embeddings)
-        return torch.cat(shards)
+    def _shard(self, documents: Sequence[Document]) -> Tensor:
+        """Return the embeddings (documents, dimension) of a shard, on the CPU."""
+        texts = [document.content for document in documents]
+        encode = partial(self.encode_documents, documents)
+        embeddings, read = self.encoding.shard(self.settings, texts, encode, self.name)
+        if read:
+            self.advance(len(documents))
+        return embeddings
 
     def shards(self, corpus: Sequence[Document]) -> Iterator[Sequence[Document]]:
         """Yield the documents of `corpus` as `index` has them encoded, those of a shard together."""

@@ -47,6 +47,8 @@ class Encoding:
     store: EmbeddingStore | None = None
     spread: bool = False
     """Whether workers bring embeddings into the store, where they are then to be read."""
+    memory: int | None = None
+    """Bytes of embeddings that a retriever may hold, which has its index in a file then; None for any."""
     say: Callable[[str], None] = lambda message: None
     reading: bool = True
     documents_read: int = 0

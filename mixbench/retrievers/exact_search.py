@@ -53,7 +53,8 @@ def search_shards(
 
     Positions count through the shards; of equal scores the lowest comes first. `queries_QD`, float32 on the
     CPU, holds at least one query. `longest` is at least the length of every document; None reads all of them
-    for it. So many queries are taken at a time that a search keeps to about `memory` bytes, but at least one.
+    for it. So many threads are used, and queries taken at a time, that a search keeps to about `memory`
+    bytes, but at least one.
     """
     longest = longest_of(shards) if longest is None else longest
     lengths_Q = torch.linalg.vector_norm(queries_QD.double(), dim=1).numpy()
@@ -61,7 +62,7 @@ def search_shards(
         return search_chunks(queries_QD, read(parts_of(shards, FLOATS // queries_QD.shape[1])), k)
     margins_Q = _margins(lengths_Q, longest, queries_QD.shape[1])
     k = min(k, sum(map(len, shards)))
-    threads = torch.get_num_threads()
+    threads = min(torch.get_num_threads(), max(1, memory // (2 * FIXED_BYTES)))
     rows = min(QUERIES, max(1, (memory // threads - FIXED_BYTES) // (2 * k * CANDIDATE_BYTES)))
     found = [
         _Search(queries_QD[start : start + rows], margins_Q[start : start + rows], shards, k).run(threads)

@@ -51,8 +51,9 @@ class MtebRetriever:
     """A model that mteb knows by name, driven by mteb; the search is ours where the model only encodes.
 
     `task` is the name in mteb of the task to come, for models with a prompt or a language for each task.
-    `similarity` (None: the model's), `truncate_dim` and `precision` are those of `DenseRetriever`, for models
-    that only encode. Code that the model brings along runs only if it is `trusted`.
+    `similarity` (None: the model's), `truncate_dim` and `precision` are those of `DenseRetriever`, `memory`
+    that of `EmbeddingIndex`, for models that only encode. Code that the model brings along runs only if it
+    is `trusted`.
 
     Raises UnknownName, InputError for a model that only reranks, or that searches by itself and was given one
     of the three, MixbenchError where mteb cannot load it.
@@ -69,6 +70,7 @@ class MtebRetriever:
         truncate_dim: int | None = None,
         precision: str = "float32",
         chunk_size: int = 50_000,
+        memory: int | None = None,
         trusted: bool = False,
     ) -> None:
         from mixbench.interop.mteb.known_models import KnownModel
@@ -81,6 +83,7 @@ class MtebRetriever:
         self._truncate_dim = truncate_dim
         self._precision = precision
         self._chunk_size = chunk_size
+        self._memory = memory
         self._documents = 0
         self._index = self._empty_index()
 
@@ -125,6 +128,9 @@ class MtebRetriever:
         if not corpus:
             raise InputError(f"model {self.name!r} was given an empty corpus; it needs at least one document")
         if self._index is not None:
+            if self._memory is not None:
+                dimension = self._model.encode_documents(corpus[:1], task=self.task).shape[1]
+                self._index.check_memory(min(self._chunk_size, len(corpus)), dimension)
             self._index.fill(corpus, lambda chunk: self._model.encode_documents(chunk, task=self.task))
         else:
             self._model.index(corpus, task=self.task)
@@ -153,6 +159,7 @@ class MtebRetriever:
                 self._chunk_size,
                 truncate_dim=self._truncate_dim,
                 precision=self._precision,
+                memory=self._memory,
             )
         if self._similarity or self._truncate_dim or self._precision != "float32":
             raise InputError(

@@ -60,7 +60,8 @@ class Reranked:
         self.depth = depth
         self.advance: Callable[[int], None] = lambda texts: None
         self.query_ids: Sequence[str] | None = None
-        self._documents: dict[str, Document] = {}
+        self._corpus: Sequence[Document] = ()
+        self._positions: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -97,7 +98,8 @@ class Reranked:
         """Index `corpus` for the first stage, and keep its texts for the second."""
         self._tell(self.advance)
         self.first.index(corpus)
-        self._documents = {document.doc_id: document for document in corpus}
+        self._corpus = corpus
+        self._positions = {document.doc_id: position for position, document in enumerate(corpus)}
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """Return at most `k` documents for each query: those reranked, then the rest as they were.
@@ -124,12 +126,12 @@ class Reranked:
         return reranked
 
     def _document(self, doc_id: str) -> Document:
-        if doc_id not in self._documents:
+        if doc_id not in self._positions:
             raise MixbenchError(
                 f"{self.first.name!r} ranks document {doc_id!r}, which is not in the corpus; without text it"
                 " cannot be reranked"
             )
-        return self._documents[doc_id]
+        return self._corpus[self._positions[doc_id]]
 
     def _tell(self, advance: Callable[[int], None]) -> None:
         """Let the first stage tell `advance` of texts done, if it tells at all."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixbench.retrievers.threads import one_thread_each
 
-DOCUMENTS_AT_ONCE = 10_000
+DOCUMENTS_AT_ONCE = 1_000
 COPIED = 256
 """Rows of an array copied at once."""
 
