@@ -64,13 +64,10 @@ def run_evaluations(
 ) -> list[Result]:
     """Evaluate every model on every task and store each result at once; stored ones are kept.
 
-    `ray` names a Ray cluster whose workers encode the documents, "local" one on this machine.
-
-    Raises:
-        MissingData: the data of some task is nowhere, and `skip_missing` is false; lists all of them.
+    `ray` names a Ray cluster whose workers encode the documents, "local" one on this machine. Raises
+    MissingData where the data of some task is nowhere and `skip_missing` is false; it lists all of them.
     """
-    if ray is not None:
-        check_ray(ray)
+    check_ray(ray)
     check_writable(places.output)
     if places.offline:
         stay_offline()

@@ -24,11 +24,13 @@ SECONDS = 5
 """How long a cluster may take to accept a connection."""
 
 
-def check_ray(address: str) -> None:
+def check_ray(address: str | None) -> None:
     """Raise MixbenchError where Ray is not installed, or nothing listens at `address`, if it is HOST:PORT.
 
-    Ray itself would try that for minutes.
+    Ray itself would try that for minutes. Of None nothing is asked.
     """
+    if address is None:
+        return
     if find_spec("ray") is None:
         raise MixbenchError("--ray needs a package: pip install 'mixbench[ray]'")
     host, _, port = address.rpartition(":")
