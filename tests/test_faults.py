@@ -291,7 +291,7 @@ def test_a_model_whose_weights_were_still_to_be_shrunk_is_not_put_in_place(tmp_p
 def test_an_interrupt_lets_the_shard_be_finished(fresh: Callable[[], None]) -> None:
     process = start(EVAL)
     until(lambda: stored() == 1)
-    time.sleep(0.2)  # within the second shard
+    time.sleep(0.02)  # within the second shard
     interrupt(process)
     process.join(LONG)
     assert process.exitcode == 130
@@ -306,14 +306,19 @@ def test_an_interrupt_lets_the_shard_be_finished(fresh: Callable[[], None]) -> N
 
 
 def test_a_second_interrupt_ends_at_once(fresh: Callable[[], None]) -> None:
-    process = start(EVAL)
-    until(lambda: stored() == 1)
-    time.sleep(0.2)  # within the second shard
-    interrupt(process)
-    until(lambda: "press again" in said())
-    interrupt(process)
-    process.join(LONG)
-    assert (process.exitcode, stored()) == (130, 1)
+    ends = []
+    while 1 not in ends and len(ends) < 5:  # a shard may end by itself before the second interrupt arrives
+        fresh()
+        process = start(EVAL)
+        until(lambda: stored() == 1)
+        time.sleep(0.02)  # within the second shard
+        interrupt(process)
+        until(lambda: "press again" in said())
+        interrupt(process)
+        process.join(LONG)
+        assert process.exitcode == 130
+        ends.append(stored())
+    assert ends[-1] == 1, ends
 
 
 # Two at once
