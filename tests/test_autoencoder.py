@@ -8,9 +8,8 @@ import pytest
 import torch
 from command import Run, refused
 from safetensors.torch import load_file
-from tiny_language import CONTEXT, tiny_encoder, tiny_tokenizer, write_text
+from tiny_language import CONTEXT, tiny_encoder, tiny_text, tiny_tokenizer, write_text
 
-from mixbench.data.texts import text_source
 from mixbench.errors import InputError
 from mixbench.models.autoencoder import Autoencoder
 from mixbench.models.build import build_mixer_encoder
@@ -20,7 +19,6 @@ from mixbench.training.language_loss import token_loss
 from mixbench.training.language_record import TextRead
 from mixbench.training.pretrain import pretrain
 from mixbench.training.record import Origin
-from mixbench.training.tokens import cached_tokens
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def text(tokenizer, tmp_path: Path) -> TextRead:
-    sources = [text_source(str(write_text(tmp_path / "things.txt")))]
-    return TextRead(ids_N=cached_tokens(sources, tokenizer, tmp_path / "cache"), sources=sources)
+    return tiny_text(tokenizer, tmp_path)
 
 
 def train(output: Path, tokenizer, text: TextRead, kind: str = "right", **changes):

@@ -14,7 +14,15 @@ import pytest
 import torch
 from command import Run, refused
 from safetensors.torch import load_file
-from tiny_language import CONTEXT, DOCUMENTS, tiny_encoder, tiny_language, tiny_tokenizer, write_text
+from tiny_language import (
+    CONTEXT,
+    DOCUMENTS,
+    tiny_encoder,
+    tiny_language,
+    tiny_text,
+    tiny_tokenizer,
+    write_text,
+)
 from torch.nn.functional import cross_entropy
 
 from mixbench.data.texts import read_pieces, text_source
@@ -37,8 +45,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def text(tokenizer, tmp_path: Path) -> TextRead:
-    sources = [text_source(str(write_text(tmp_path / "things.txt")))]
-    return TextRead(ids_N=cached_tokens(sources, tokenizer, tmp_path / "cache"), sources=sources)
+    return tiny_text(tokenizer, tmp_path)
 
 
 def train(output: Path, tokenizer, text: TextRead, kind: str = "right", **changes):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from mixbench.data.texts import text_source
 from mixbench.models.build import build_mixer_encoder, build_transformer_encoder
 from mixbench.models.language_model import LanguageModel
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from mixbench.training.language_record import TextRead
+from mixbench.training.tokens import cached_tokens
 
 CONTEXT = 16
 DOCUMENTS = [
@@ -27,6 +30,11 @@ def write_text(path: Path, mark: str = "\n<|endoftext|>\n") -> Path:
 def tiny_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     save_tokenizer(train_tokenizer(2 * DOCUMENTS, 400), folder / "tiny-tokenizer.json")
     return load_tokenizer(folder / "tiny-tokenizer.json")
+
+
+def tiny_text(tokenizer: PreTrainedTokenizerFast, folder: Path) -> TextRead:
+    sources = [text_source(str(write_text(folder / "things.txt")))]
+    return TextRead(ids_N=cached_tokens(sources, tokenizer, folder / "cache"), sources=sources)
 
 
 def tiny_encoder(tokenizer: PreTrainedTokenizerFast, kind: str = "right", seed: int = 0):

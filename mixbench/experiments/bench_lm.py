@@ -4,7 +4,6 @@ The step is that of `pretrain`: its windows, loss, clipping and optimiser. A bat
 the tokens asked for, so that models of different contexts do as much a step.
 """
 
-import gc
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from mixbench.experiments.bench_report import BenchReport, BenchRow
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.matmul_peak import MatmulPeak, copy_bandwidth, matmul_peak, synchronise
 from mixbench.experiments.model_work import count_parameters, embedding_parameters
+from mixbench.experiments.training_contender import allocated_bytes
 from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import place
 from mixbench.retrievers.flops import count_flops
@@ -78,7 +78,7 @@ class LmContender:
     def __init__(self, name: str, settings: LmBenchSettings) -> None:
         self.name, self._steps = name, settings.steps
         device = torch.device(settings.device)
-        before = _allocated(device)
+        before = allocated_bytes(device)
         model = place(build_shaped(name, settings.seed), settings.device)
         language = LanguageModel(model)
         self.context = language.context
@@ -100,7 +100,7 @@ class LmContender:
         with torch.no_grad():
             self.flops_per_token = count_flops(lambda: language(ids_BT)) / self.context
         self.layers = self.run.compiled() if settings.compile else (self.run.states, self.run.head)
-        self._resident = _allocated(device) - before
+        self._resident = allocated_bytes(device) - before
         self.memory_bytes: int | None = None
 
     @property
@@ -111,7 +111,7 @@ class LmContender:
     def run_round(self) -> float:
         """Make the steps, and return their seconds. Raises MixbenchError for a loss that is not finite."""
         device = self.run.device
-        others = _allocated(device) - self._resident
+        others = allocated_bytes(device) - self._resident
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         synchronise(device)
@@ -124,7 +124,7 @@ class LmContender:
             peak = torch.cuda.max_memory_allocated(device) - others
             self.memory_bytes = max(peak, self.memory_bytes or 0)
         self.run.optimizer.zero_grad(set_to_none=True)
-        self._resident = _allocated(device) - others
+        self._resident = allocated_bytes(device) - others
         if not bool(torch.isfinite(loss)):
             raise MixbenchError(f"the loss of {self.name} is {float(loss)}; give another --seed")
         return seconds
@@ -207,10 +207,3 @@ def _random_text(vocabulary: int, tokens: int, context: int, seed: int) -> TextR
     ids_N = np.random.default_rng(seed).integers(2, vocabulary, count).astype(np.uint16)
     source = TextSource(name="random tokens", place="random tokens", sha256="")
     return TextRead(ids_N=ids_N, sources=[source])
-
-
-def _allocated(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 0
-    gc.collect()
-    return torch.cuda.memory_allocated(device)

@@ -52,7 +52,7 @@ class Contender:
         self.name = name
         self._resident = 0
         self.peak_memory: int | None = None
-        before = _allocated(torch.device(device))
+        before = allocated_bytes(torch.device(device))
         self.model = place(model, device)
         limit_length(self.model, length, name)
         self.parameters = count_parameters(model)
@@ -66,7 +66,7 @@ class Contender:
         if config.compile:
             for block in blocks_of(self.model[0]):
                 block.compile(dynamic=True)
-        self._resident = _allocated(self.model.device) - before
+        self._resident = allocated_bytes(self.model.device) - before
 
     def run_round(self) -> float:
         """Train once, and return the seconds of the timed steps.
@@ -75,14 +75,14 @@ class Contender:
             MixbenchError: the loss is not finite, so what was timed is no training.
         """
         device = self.model.device
-        others = _allocated(device) - self._resident
+        others = allocated_bytes(device) - self._resident
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         loss = self.trainer.train().training_loss
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device) - others
             self.peak_memory = max(peak, self.peak_memory or 0)
-        self._resident = _allocated(device) - others
+        self._resident = allocated_bytes(device) - others
         if not math.isfinite(loss):
             raise MixbenchError(f"the mean loss of {self.name} is {loss}; give another --seed")
         assert self.window.seconds is not None
@@ -103,7 +103,8 @@ def forward_flops_per_pair(model: SentenceTransformer, pairs: Pairs) -> float:
     return forward_flops(model, [*pairs.queries[:counted], *pairs.positives[:counted]]) / counted
 
 
-def _allocated(device: torch.device) -> int:
+def allocated_bytes(device: torch.device) -> int:
+    """Return the bytes of a GPU that tensors in use have; 0 of a CPU."""
     if device.type != "cuda":
         return 0
     gc.collect()  # what a finished run leaves in cycles is nobody's

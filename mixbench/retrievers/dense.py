@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from mixbench.data import Document
+from mixbench.data import Document, in_order
 from mixbench.errors import InputError
 from mixbench.retrievers.cpu_encoding import cpu_batches, encode_on_cpu
-from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension, index_order, runs_of
+from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension, runs_of
 from mixbench.retrievers.encoding import Encoding, encoding_code, shard_texts
 from mixbench.retrievers.flops import count_flops
 from mixbench.retrievers.lengths import checked_length, limit_length
@@ -196,7 +196,7 @@ class DenseRetriever:
 
     def shards(self, corpus: Sequence[Document]) -> Iterator[Sequence[Document]]:
         """Yield the documents of `corpus` as `index` has them encoded, those of a shard together."""
-        for chunk in runs_of(index_order(corpus), self.chunk_size):
+        for chunk in runs_of(in_order(corpus, reverse=True), self.chunk_size):
             yield from runs_of(chunk, shard_texts(self.batch_size))
 
     @property

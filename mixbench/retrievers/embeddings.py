@@ -87,7 +87,7 @@ class EmbeddingIndex:
         if not corpus:
             raise InputError(f"model {self.name!r} was given an empty corpus; it needs at least one document")
         self.documents, self._stored = (), None
-        documents = index_order(corpus)
+        documents = in_order(corpus, reverse=True)
         encoded = self._encoded(documents, encode, at_once or self.chunk_size)
         on_disk = self.memory is not None
         self._stored = PRECISIONS[self.precision](encoded, len(documents), on_disk=on_disk)
@@ -159,11 +159,6 @@ def _normalised(embeddings_ND: Tensor) -> Tensor:
         some_ND = embeddings_ND[start : start + rows].double()
         unit_ND[start : start + rows] = torch.nn.functional.normalize(some_ND, dim=1)
     return unit_ND
-
-
-def index_order(corpus: Sequence[Document]) -> Sequence[Document]:
-    """Return documents in the order of an index, descending by doc_id."""
-    return in_order(corpus, reverse=True)
 
 
 def runs_of(documents: Sequence[Document], size: int) -> Iterator[Sequence[Document]]:

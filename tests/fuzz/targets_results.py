@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 from mteb.models import ModelMeta
@@ -71,7 +72,7 @@ def query_scores() -> Target:
             return None
         try:
             digest = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
-        except Exception:
+        except (OSError, EOFError, zlib.error):
             digest = ""
         return read_query_scores(folder / "x.json", result.model_copy(update={"queries_sha256": digest}))
 
