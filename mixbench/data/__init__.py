@@ -1,8 +1,7 @@
 """Retrieval data: one form, whatever the source."""
 
-from mixbench.data.corpus_file import in_order
 from mixbench.data.load import Location, load_data, locate, task_sha256
-from mixbench.data.retrieval_data import Document, Qrels, RetrievalData
+from mixbench.data.retrieval_data import Document, Qrels, RetrievalData, in_order
 
 __all__ = [
     "Document",

@@ -60,10 +60,3 @@ class CorpusFile(Sequence[Document]):
         other = object.__new__(CorpusFile)
         other.__dict__.update(self.__dict__, _order=order)
         return other
-
-
-def in_order(corpus: Sequence[Document], *, reverse: bool = False) -> Sequence[Document]:
-    """Return the documents of a corpus by their ids, ascending or descending; what is on disk stays there."""
-    if isinstance(corpus, CorpusFile):
-        return corpus.in_order(reverse=reverse)
-    return sorted(corpus, key=lambda document: document.doc_id, reverse=reverse)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Document(NamedTuple):
@@ -49,8 +49,6 @@ class RetrievalData:
 
         File layout, file order and JSON spelling do not enter; one changed character of a text does.
         """
-        from mixbench.data.corpus_file import in_order
-
         digest = hashlib.sha256()
         for doc in in_order(self.corpus):
             digest.update(_line("document", *doc))
@@ -66,3 +64,17 @@ def _line(*fields: str | int) -> bytes:
     return (
         json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
     )
+
+
+@runtime_checkable
+class Ordering(Protocol):
+    """A corpus that orders itself, as one on disk does without reading its texts."""
+
+    def in_order(self, *, reverse: bool) -> Sequence[Document]: ...
+
+
+def in_order(corpus: Sequence[Document], *, reverse: bool = False) -> Sequence[Document]:
+    """Return the documents of a corpus by their ids, ascending or descending; what is on disk stays there."""
+    if isinstance(corpus, Ordering):
+        return corpus.in_order(reverse=reverse)
+    return sorted(corpus, key=lambda document: document.doc_id, reverse=reverse)
