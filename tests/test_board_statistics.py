@@ -14,6 +14,7 @@ from test_leaderboard import cells
 from word_overlap import make_task
 
 from mixbench.errors import InputError
+from mixbench.experiments import readme
 from mixbench.leaderboard import Analysis, read_board, render, render_board, to_csv, to_json
 from mixbench.leaderboard.analysis import DRAWN_TASKS
 from mixbench.leaderboard.standings import ALPHA
@@ -365,6 +366,21 @@ def test_the_readme_names_the_numbers_that_boards_are_made_with() -> None:
     assert f"{RESAMPLES:,} resamples of the queries" in readme
     assert f"A benchmark of {DRAWN_TASKS} tasks or more" in readme
     assert f"(p < {ALPHA}".replace("0.", ".") in readme
+
+
+def test_the_readme_ranks_what_has_results_on_every_task_of_both_boards(tmp_path: Path) -> None:
+    for model, level in (("worse", 0.5), ("better", 0.9)):
+        for task in ("beir/sea", "classic/land"):
+            add(tmp_path, model, level, task)
+    add(tmp_path, "half", 0.9, "beir/sea")
+
+    head, _, *rows = [line.split("|")[1:-1] for line in readme.retrievers(tmp_path).splitlines()]
+
+    assert [cell.strip() for cell in head[-2:]] == ["sea", "land"]
+    assert [row[0].split()[0] for row in rows] == ["`better`", "`worse`"]
+    for row in rows:
+        mean = float(row[2].split()[0])
+        assert mean == pytest.approx(np.mean([float(cell) for cell in row[-2:]]), abs=0.0011)
 
 
 def test_thirty_models_on_fifteen_tasks_render_in_seconds(tmp_path: Path) -> None:

@@ -45,6 +45,35 @@ def boards(folder: Path = Path("leaderboards")) -> str:
     )
 
 
+def retrievers(folder: Path = Path("leaderboards")) -> str:
+    """Return the table of the retrievers scored on all six small sets of the `beir` and `classic` boards."""
+    from mixbench.leaderboard.analysis import analyse
+    from mixbench.leaderboard.evidence import Evidence, read_evidence
+    from mixbench.leaderboard.rules import marks
+    from mixbench.leaderboard.tables import between, row_name, score, short, table
+    from mixbench.results import find_results
+    from mixbench.tasks import find_tasks
+
+    found = {name: find_results(folder / name) for name in ("beir", "classic")}
+    parts = [read_evidence(folder / name, results) for name, results in found.items()]
+    scores = {place: each for part in parts for place, each in part.query_scores.items()}
+    whole = Evidence(query_scores=scores, clusters={})
+    results = [result for part in found.values() for result in part]
+    analysis = analyse("+".join(found), results, find_tasks().values(), whole)
+    names = analysis.board.task_names
+    body = []
+    for standing in analysis.standings:
+        if standing.mean is None or standing.rank_interval is None:
+            continue
+        seen = {result.task: result for result in standing.contender.all_results()}
+        mean = f"{score(standing.mean.score)} ({between(standing.mean.low, standing.mean.high)})"
+        rank = "{}–{}".format(*standing.rank_interval)
+        size = max(result.costs.parameters for result in seen.values())
+        cells = [score(standing.cells[name].score) + marks(analysis.board, seen[name]) for name in names]
+        body.append([row_name(standing.contender), f"{size / 1e6:.1f}", mean, rank, *cells])
+    return _lines(*table(["model", "10^6 parameters", "mean", "rank", *map(short, names)], body))
+
+
 def verdicts(folder: Path = Path("leaderboards/paper")) -> str:
     """Return the table of the paper's claims that have a verdict from evidence in `folder`."""
     from mixbench.experiments.claims.claim import read_claims

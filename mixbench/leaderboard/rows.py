@@ -62,18 +62,19 @@ class Board:
 
 
 def gather(benchmark: str, results: Iterable[Result], tasks: Iterable[Task]) -> Board:
-    """Return the board of one benchmark; results and tasks of others are left out.
+    """Return the board of one benchmark, or of several as `beir+classic`; results of others are left out.
 
     Raises MixbenchError where there is no result, one that other metrics scored, or two of one place.
     """
-    found = [result for result in results if result.task.split("/")[0] == benchmark]
+    benchmarks = benchmark.split("+")
+    found = [result for result in results if result.task.split("/")[0] in benchmarks]
     if not found:
         raise MixbenchError(f"no results for {benchmark!r}; run `mixbench eval --tasks {benchmark}` first")
     for result in found:
         if result.metrics_version != METRICS_VERSION:
             problem = f"metrics version {result.metrics_version}, now {METRICS_VERSION}"
             raise MixbenchError(f"{result.place}: scored by {problem}; evaluate again with --overwrite")
-    known = {task.name: task for task in tasks if task.benchmark == benchmark}
+    known = {task.name: task for task in tasks if task.benchmark in benchmarks}
     names = sorted({result.task for result in found})
     rows: dict[tuple[str, str], dict[str, Result]] = {}
     for result in found:
