@@ -52,6 +52,32 @@ def test_its_activation_is_gpt_2s_own(gpt: SentenceTransformer) -> None:
     assert (gpt[0].auto_model.h[0].mlp.act(x) - by_hand).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["twin", "wide-twin", "gpt"])
+def test_a_causal_opponent_makes_no_mask_of_padding_and_its_embeddings_are_those_with_one(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, kind: str
+) -> None:
+    built = tiny_encoder(tokenizer, kind)
+    built.save(str(tmp_path / "model"))
+    library = SentenceTransformer(str(tmp_path / "model"), device="cpu", local_files_only=True)
+    for model in (built, load_model(tmp_path / "model")):
+        seen = []
+        network, whole = model[0].auto_model, model[0].auto_model.forward
+        network.forward = lambda *, whole=whole, seen=seen, **named: (
+            seen.append(named["attention_mask"]) or whole(**named)
+        )
+        assert np.allclose(model.encode(TEXTS), library.encode(TEXTS), atol=1e-6)
+        assert seen == [None] * len(seen)
+        assert seen
+
+
+def test_a_network_that_reads_both_ways_keeps_its_mask(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = tiny_encoder(tokenizer, "bi-twin")
+    network, whole, seen = model[0].auto_model, model[0].auto_model.forward, []
+    network.forward = lambda **named: seen.append(named["attention_mask"]) or whole(**named)
+    model.encode(TEXTS)
+    assert [mask.dim() for mask in seen] == [2]
+
+
 def test_training_mode_changes_no_state(tokenizer: PreTrainedTokenizerFast) -> None:
     language = tiny_language(tokenizer, "gpt")
     ids = torch.randint(2, 250, (3, CONTEXT), generator=torch.manual_seed(0))

@@ -99,6 +99,28 @@ def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str
     return _lines(head, "|---|--:|--:|--:|--:|", *body, "", said, "", f"    {provenance['command']}")
 
 
+def speeds(folder: Path = Path("leaderboards")) -> str:
+    """Return a table of what the stored reports of `mixbench bench` compare, and how each was made."""
+    body, made = [], []
+    for path in sorted(folder.glob("bench-*.json")):
+        bench = json.loads(path.read_text(encoding="utf-8"))
+        first, *others = (row["name"] for row in bench["rows"])
+        pairs = [(each, first) for each in others] if first in bench["against"] else []
+        rows = {row["name"]: row["against"] for row in bench["rows"]}
+        work = (
+            f"{bench['title']}: {', '.join(f'{name} {value}' for name, value in bench['settings'].items())}"
+        )
+        for ours, theirs in pairs or [(first, name) for name in bench["against"]]:
+            ratio = rows[ours][theirs]["ratio"]
+            times = f"{ratio['median']:.2f} ({ratio['minimum']:.2f} to {ratio['maximum']:.2f})"
+            body.append(f"| {work} | `{ours}` | `{theirs}` | {times} |")
+            work = ""
+        provenance = bench["provenance"]
+        made.append(f"    {provenance['command']}  # {provenance['machine']}, {provenance['date'][:10]}")
+    head = "| work, and what it was given | | against | times as fast |"
+    return _lines(head, "|---|---|---|--:|", *body, "", *made)
+
+
 def scaling() -> str:
     """Return what MS MARCO would take on more GPUs."""
     from mixbench.experiments.scaling import scaling_table

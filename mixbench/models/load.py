@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import nn
 
@@ -22,6 +23,7 @@ from mixbench.interop.foreign_code import foreign_code
 from mixbench.models.end_token import add_end_token
 from mixbench.models.mixer import MaskedMixer
 from mixbench.models.opening import opening, try_tokenizer
+from mixbench.models.transformer import leave_out_padding_mask
 from mixbench.models.weights import cast_weights, check_four_bit, four_bit_arguments
 
 SHIPPED = ("mixer-tiny",)
@@ -77,6 +79,8 @@ def load_model(
                 model_kwargs={"use_safetensors": True, **arguments},
             )
             add_end_token(model, folder)
+            if isinstance(model[0], Transformer):
+                leave_out_padding_mask(model[0])
         try_tokenizer(lambda text: model.preprocess([text]))
     if not four_bit:
         return cast_weights(model, dtype)

@@ -6,14 +6,19 @@ biases) are the causal opponent of a generation before. All are initialised at r
 """
 
 import tempfile
+from typing import Any
 
 from sentence_transformers.base.modules import Transformer
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.gpt2 import GPT2Config, GPT2Model
 from transformers.models.llama import LlamaConfig, LlamaModel
 from transformers.models.modernbert import ModernBertConfig, ModernBertModel
 
 from mixbench.models.transformer_config import TransformerConfig
+
+CAUSAL = (LlamaModel, GPT2Model)
+"""Networks in which a token sees none after it, whatever their settings."""
 
 
 def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Transformer:
@@ -24,7 +29,27 @@ def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerF
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         module: Transformer = Transformer(folder, max_seq_length=config.context)
-        return module
+    leave_out_padding_mask(module)
+    return module
+
+
+def leave_out_padding_mask(module: Transformer) -> None:
+    """Let a causal network with padding on the right attend by position alone; leave others as they are.
+
+    No token of a text sees what comes after it, so its states are the same. The library would make a mask
+    (B, 1, T, T) of the padding, for which attention has a slower kernel, and look into it at each pass, for
+    which a GPU must wait. The module is saved as it was.
+    """
+    side = getattr(module.tokenizer, "padding_side", None)
+    if type(module.auto_model) in CAUSAL and side == "right":
+        module.register_forward_pre_hook(_without_padding_mask, with_kwargs=True)
+
+
+def _without_padding_mask(
+    module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Override what the network is handed; pooling still finds the mask among the features."""
+    return arguments, {**named, "attention_mask": None}
 
 
 def _llama(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
