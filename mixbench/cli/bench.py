@@ -111,8 +111,8 @@ def bench_encode_command(
         typer.Option(
             "--model",
             "-m",
-            help="As for eval; st:MODEL is sentence-transformers' own encode, PRESET[FIELD=VALUE,...] another"
-            " shape; repeatable. [st:minilm, minilm, mixer-tiny]",
+            help="As for eval; st:MODEL is sentence-transformers' own encode, int8:MODEL ours in int8,"
+            " PRESET[FIELD=VALUE,...] another shape; repeatable. [st:minilm, minilm, mixer-tiny]",
         ),
     ] = None,
     task: Annotated[
@@ -134,7 +134,8 @@ def bench_encode_command(
         int | None, typer.Option(min=1, help="Tokens read of a text. [each model's own]")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Weights: float32, bfloat16 or float16. [each model's own]")
+        str | None,
+        typer.Option(help="Weights: float32, bfloat16, float16, or int8 on a CPU. [each model's own]"),
     ] = None,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of untrained weights and random words.")] = 0,

@@ -55,7 +55,8 @@ def eval_command(
         str, typer.Option(help="Indexed embeddings: float32, int8 or binary, against float32 queries.")
     ] = "float32",
     dtype: Annotated[
-        str | None, typer.Option(help="Weights: float32, bfloat16 or float16. [the model's own]")
+        str | None,
+        typer.Option(help="Weights: float32, bfloat16, float16, or int8 on a CPU. [the model's own]"),
     ] = None,
     load_in_4bit: Annotated[
         bool, typer.Option("--load-in-4bit", help="Hold a transformer's weights in 4 bits; extra 4bit.")

@@ -1,14 +1,14 @@
 """The names of `mixbench bench encode`, and what they encode with.
 
-Beside every dense model that `eval` takes there are two forms: `st:MODEL`, which encodes by
-sentence-transformers' own `encode` as its users call it, and `PRESET[FIELD=VALUE,...]`, an untrained preset
-of another shape.
+Beside every dense model that `eval` takes there are three forms: `st:MODEL`, which encodes by
+sentence-transformers' own `encode` as its users call it; `int8:MODEL`, whose linear layers are in int8; and
+`PRESET[FIELD=VALUE,...]`, an untrained preset of another shape.
 """
 
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from mixbench.experiments.shaping import read_changes
 from mixbench.experiments.systems import MINILM, EncoderOptions, minilm_folder, open_system
 from mixbench.models import PRESETS, build_model
 from mixbench.models.load import load_model, place
-from mixbench.models.weights import cast_weights
+from mixbench.models.weights import INT8, cast_weights
 from mixbench.retrievers.cpu_encoding import CPU_TOKENS
 from mixbench.retrievers.dense import DenseRetriever
 
-PEER = "st:"
+PEER, IN_INT8 = "st:", "int8:"
 CHANGED = re.compile(r"(?P<base>[^\[\]]+)\[(?P<fields>[^\[\]]+)\]")
 
 
@@ -57,10 +57,16 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
             encode=lambda texts: model.encode(list(texts), batch_size=options.batch_size),
             load_seconds=time.perf_counter() - start,
         )
-    retriever = _open_ours(name, options)
+    own = name.removeprefix(IN_INT8)
+    retriever = _open_ours(own, options if own == name else replace(options, dtype=INT8))
+    settings = [
+        "mixbench",
+        *(["linear layers in int8"] if own != name else []),
+        *([f"{CPU_TOKENS:,} tokens a batch"] if options.device == "cpu" else []),
+    ]
     return BenchEncoder(
         name=name,
-        settings=f"mixbench, {CPU_TOKENS:,} tokens a batch" if options.device == "cpu" else "mixbench",
+        settings=", ".join(settings),
         model=retriever.model,
         encode=lambda texts: retriever.encode_documents([Document("", "", text) for text in texts]),
         load_seconds=time.perf_counter() - start,

@@ -98,9 +98,9 @@ class EncoderOptions:
 
             checked_precision(self.precision)
         if self.dtype is not None:
-            from mixbench.models.weights import checked_dtype
+            from mixbench.models.weights import check_dtype
 
-            checked_dtype(self.dtype)
+            check_dtype(self.dtype)
 
     def trusts(self, name: str) -> bool:
         """Return whether code that comes with the model called `name` may run."""
@@ -265,7 +265,7 @@ def _dense(
     sources: Sequence[str] | None,
     options: EncoderOptions,
 ) -> "DenseRetriever":
-    from mixbench.models.weights import four_bit_recipe
+    from mixbench.models.weights import weights_recipe
     from mixbench.retrievers.dense import DenseRetriever
     from mixbench.retrievers.instructed import PLACE, InstructedRetriever
 
@@ -290,7 +290,7 @@ def _dense(
         max_length=options.max_length,
         truncate_dim=options.truncate_dim,
         precision=options.precision,
-        weights=four_bit_recipe(options.dtype) if options.load_in_4bit else None,
+        weights=weights_recipe(options.dtype, four_bit=options.load_in_4bit),
         training_sources=sources,
         encoding=options.encoding,
     )

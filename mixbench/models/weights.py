@@ -1,4 +1,4 @@
-"""How a model holds its weights in memory: in another floating-point type, or in 4 bits."""
+"""How a model holds its weights in memory: in another floating-point type, in int8 or in 4 bits."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -7,17 +7,27 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from mixbench.errors import CheckpointError, MixbenchError, UnknownName
+from mixbench.models.int8 import RECIPE as INT8_RECIPE
+from mixbench.models.int8 import to_int8
 
+INT8 = "int8"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FOUR_BIT = "nf4, double quantised, computed in "
 """The 4-bit format of the masked mixer paper's e5-mistral-7b-instruct; its computations were float16."""
 
 
 def cast_weights(model: SentenceTransformer, dtype: str | None) -> SentenceTransformer:
-    """Turn the parameters of `model` into `dtype`; None leaves them. Raises UnknownName for another type.
+    """Turn the parameters of `model` into `dtype`, its linear layers for "int8"; None leaves them.
 
     Buffers stay: transformers keeps the frequencies of rotary positions in float32, whatever the weights are.
+
+    Raises:
+        UnknownName: there is no such type.
+        InputError: int8 where the model is not on the CPU, or has no linear layer.
+        MixbenchError: int8 on a processor that torch has none for.
     """
+    if dtype == INT8:
+        return to_int8(model)
     if dtype is not None:
         wanted = checked_dtype(dtype)
         for parameter in model.parameters():
@@ -25,8 +35,14 @@ def cast_weights(model: SentenceTransformer, dtype: str | None) -> SentenceTrans
     return model
 
 
+def check_dtype(dtype: str) -> None:
+    """Raise UnknownName where `dtype` is not one that weights can be held in."""
+    if dtype != INT8 and dtype not in DTYPES:
+        raise UnknownName.of("data type of weights", dtype, [*DTYPES, INT8])
+
+
 def checked_dtype(dtype: str) -> torch.dtype:
-    """Return the type called `dtype`; raise UnknownName for one that is not among `DTYPES`."""
+    """Return the floating-point type called `dtype`; raise UnknownName for one not among `DTYPES`."""
     if dtype not in DTYPES:
         raise UnknownName.of("data type of weights", dtype, DTYPES)
     return DTYPES[dtype]
@@ -51,9 +67,11 @@ def four_bit_arguments(dtype: str | None, device: str) -> dict[str, Any]:
     return {"quantization_config": settings, "device_map": {"": device}, "dtype": computed}
 
 
-def four_bit_recipe(dtype: str | None) -> str:
-    """Return what a recipe says of weights loaded with `four_bit_arguments`."""
-    return FOUR_BIT + (dtype or "float16")
+def weights_recipe(dtype: str | None, *, four_bit: bool) -> str | None:
+    """Return what a recipe says of weights that are no floating-point numbers, None of those that are."""
+    if four_bit:
+        return FOUR_BIT + (dtype or "float16")
+    return INT8_RECIPE if dtype == INT8 else None
 
 
 def check_four_bit(model: SentenceTransformer, name: str) -> None:
