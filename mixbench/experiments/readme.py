@@ -101,7 +101,7 @@ def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str
 
 def speeds(folder: Path = Path("leaderboards")) -> str:
     """Return a table of what the stored reports of `mixbench bench` compare, and how each was made."""
-    body, made = [], []
+    body, made, where = [], [], set()
     for path in sorted(folder.glob("bench-*.json")):
         bench = json.loads(path.read_text(encoding="utf-8"))
         first, *others = (row["name"] for row in bench["rows"])
@@ -116,9 +116,10 @@ def speeds(folder: Path = Path("leaderboards")) -> str:
             body.append(f"| {work} | `{ours}` | `{theirs}` | {times} |")
             work = ""
         provenance = bench["provenance"]
-        made.append(f"    {provenance['command']}  # {provenance['machine']}, {provenance['date'][:10]}")
+        where.add(f"{provenance['machine']}, {provenance['date'][:10]}")
+        made.append(f"    {provenance['command']}")
     head = "| work, and what it was given | | against | times as fast |"
-    return _lines(head, "|---|---|---|--:|", *body, "", *made)
+    return _lines(head, "|---|---|---|--:|", *body, "", f"Made on {'; '.join(sorted(where))}:", "", *made)
 
 
 def scaling() -> str:
