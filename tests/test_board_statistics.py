@@ -383,6 +383,37 @@ def test_the_readme_ranks_what_has_results_on_every_task_of_both_boards(tmp_path
         assert mean == pytest.approx(np.mean([float(cell) for cell in row[-2:]]), abs=0.0011)
 
 
+def test_the_readme_compares_ours_with_each_peer_and_each_model_with_the_first(tmp_path: Path) -> None:
+    def store(name: str, against: list[str], ratios: dict[str, dict[str, float]]) -> None:
+        rows = [
+            {"name": row, "against": {
+                peer: {"ratio": {"median": ratio, "minimum": ratio - 0.5, "maximum": ratio + 0.5}}
+                for peer, ratio in each.items()
+            }}
+            for row, each in ratios.items()
+        ]  # fmt: skip
+        bench = {
+            "title": f"Work {name}",
+            "settings": {"k": 3, "tokens": None},
+            "against": against,
+            "rows": rows,
+            "provenance": {"command": f"mixbench bench {name}", "machine": "M", "date": "2026-11-27"},
+        }
+        (tmp_path / f"bench-{name}.json.gz").write_bytes(gzip.compress(json.dumps(bench).encode()))
+
+    store("one", ["peer"], {"ours": {"peer": 2.0}, "peer": {"peer": 1.0}})
+    store("two", ["base"], {"base": {"base": 1.0}, "fast": {"base": 3.0}, "slow": {"base": 0.75}})
+
+    lines = readme.speeds(tmp_path).splitlines()
+
+    assert lines[2:5] == [
+        "| Work one: k 3 | `ours` | `peer` | 2.00 (1.50 to 2.50) |",
+        "| Work two: k 3 | `fast` | `base` | 3.00 (2.50 to 3.50) |",
+        "|  | `slow` | `base` | 0.75 (0.25 to 1.25) |",
+    ]
+    assert lines[6:] == ["Made on M, 2026-11-27:", "", "    mixbench bench one", "    mixbench bench two"]
+
+
 def test_thirty_models_on_fifteen_tasks_render_in_seconds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     first = make_result(tmp_path, "toy/t0", "m0", numbered(rng.random(100)))

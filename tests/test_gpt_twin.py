@@ -14,8 +14,10 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 
 from mixbench.data.retrieval_data import Document
+from mixbench.errors import InputError
 from mixbench.models import build_model
 from mixbench.models.build import build_transformer_encoder
+from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import load_model
 from mixbench.results import find_results
 from mixbench.retrievers.dense import DenseRetriever
@@ -68,6 +70,24 @@ def test_a_causal_opponent_makes_no_mask_of_padding_and_its_embeddings_are_those
         assert np.allclose(model.encode(TEXTS), library.encode(TEXTS), atol=1e-6)
         assert seen == [None] * len(seen)
         assert seen
+
+
+@pytest.mark.parametrize("kind", ["twin", "gpt"])
+def test_a_causal_network_that_its_settings_let_read_both_ways_is_opened_as_such(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, kind: str
+) -> None:
+    model = tiny_encoder(tokenizer, kind)
+    backwards = model.encode(TEXTS)
+    model[0].auto_model.config.is_causal = False
+    model.save(str(tmp_path / "model"))
+    library = SentenceTransformer(str(tmp_path / "model"), device="cpu", local_files_only=True)
+    both_ways = library.encode(TEXTS)
+    if np.allclose(both_ways, backwards, atol=1e-3):
+        pytest.skip("this release of transformers knows no such setting")
+    opened = load_model(tmp_path / "model")
+    assert np.allclose(opened.encode(TEXTS), both_ways, atol=1e-6)
+    with pytest.raises(InputError, match="does not look back only"):
+        LanguageModel(opened)
 
 
 def test_a_network_that_reads_both_ways_keeps_its_mask(tokenizer: PreTrainedTokenizerFast) -> None:

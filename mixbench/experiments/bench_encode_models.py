@@ -20,7 +20,7 @@ from mixbench.experiments.shaping import read_changes
 from mixbench.experiments.systems import MINILM, EncoderOptions, minilm_folder, open_system
 from mixbench.models import PRESETS, build_model
 from mixbench.models.load import load_model, place
-from mixbench.models.weights import INT8, cast_weights
+from mixbench.models.weights import INT8, cast_weights, weights_recipe
 from mixbench.retrievers.cpu_encoding import CPU_TOKENS
 from mixbench.retrievers.dense import DenseRetriever
 
@@ -59,14 +59,10 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
         )
     own = name.removeprefix(IN_INT8)
     retriever = _open_ours(own, options if own == name else replace(options, dtype=INT8))
-    settings = [
-        "mixbench",
-        *(["linear layers in int8"] if own != name else []),
-        *([f"{CPU_TOKENS:,} tokens a batch"] if options.device == "cpu" else []),
-    ]
+    batches = f"{CPU_TOKENS:,} tokens a batch" if options.device == "cpu" else None
     return BenchEncoder(
         name=name,
-        settings=", ".join(settings),
+        settings=", ".join(filter(None, ["mixbench", retriever.weights, batches])),
         model=retriever.model,
         encode=lambda texts: retriever.encode_documents([Document("", "", text) for text in texts]),
         load_seconds=time.perf_counter() - start,
@@ -77,7 +73,12 @@ def _open_ours(name: str, options: EncoderOptions) -> DenseRetriever:
     if CHANGED.fullmatch(name) is not None:
         model = cast_weights(place(build_shaped(name, options.seed), options.device), options.dtype)
         return DenseRetriever(
-            model, name=name, model_sha256="", batch_size=options.batch_size, max_length=options.max_length
+            model,
+            name=name,
+            model_sha256="",
+            batch_size=options.batch_size,
+            max_length=options.max_length,
+            weights=weights_recipe(options.dtype, four_bit=False),
         )
     retriever = open_system(name, options)
     if not isinstance(retriever, DenseRetriever):

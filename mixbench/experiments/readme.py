@@ -47,19 +47,12 @@ def boards(folder: Path = Path("leaderboards")) -> str:
 
 def retrievers(folder: Path = Path("leaderboards")) -> str:
     """Return the table of the retrievers scored on all six small sets of the `beir` and `classic` boards."""
-    from mixbench.leaderboard.analysis import analyse
-    from mixbench.leaderboard.evidence import Evidence, read_evidence
+    from mixbench.leaderboard import read_boards
     from mixbench.leaderboard.rules import marks
     from mixbench.leaderboard.tables import between, row_name, score, short, table
-    from mixbench.results import find_results
     from mixbench.tasks import find_tasks
 
-    found = {name: find_results(folder / name) for name in ("beir", "classic")}
-    parts = [read_evidence(folder / name, results) for name, results in found.items()]
-    scores = {place: each for part in parts for place, each in part.query_scores.items()}
-    whole = Evidence(query_scores=scores, clusters={})
-    results = [result for part in found.values() for result in part]
-    analysis = analyse("+".join(found), results, find_tasks().values(), whole)
+    analysis = read_boards([folder / "beir", folder / "classic"], find_tasks().values())
     names = analysis.board.task_names
     body = []
     for standing in analysis.standings:
@@ -84,7 +77,7 @@ def verdicts(folder: Path = Path("leaderboards/paper")) -> str:
 
 def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str:
     """Return the table of a stored `mixbench bench train`, and where and how it was measured."""
-    bench = json.loads(gzip.decompress(path.read_bytes()))
+    bench = _stored(path)
     first = bench["rows"][0]["name"]
     body = []
     for row in bench["rows"]:
@@ -102,14 +95,15 @@ def training_speed(path: Path = Path("leaderboards/bench-train.json.gz")) -> str
 def speeds(folder: Path = Path("leaderboards")) -> str:
     """Return a table of what the stored reports of `mixbench bench` compare, and how each was made."""
     body, made, where = [], [], set()
-    for path in sorted(folder.glob("bench-*.json")):
-        bench = json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("bench-*.json.gz")):
+        bench = _stored(path)
+        if "against" not in bench:  # that of training, which has a table of its own
+            continue
         first, *others = (row["name"] for row in bench["rows"])
         pairs = [(each, first) for each in others] if first in bench["against"] else []
         rows = {row["name"]: row["against"] for row in bench["rows"]}
-        work = (
-            f"{bench['title']}: {', '.join(f'{name} {value}' for name, value in bench['settings'].items())}"
-        )
+        given = [f"{name} {value}" for name, value in bench["settings"].items() if value is not None]
+        work = f"{bench['title']}: {', '.join(given)}"
         for ours, theirs in pairs or [(first, name) for name in bench["against"]]:
             ratio = rows[ours][theirs]["ratio"]
             times = f"{ratio['median']:.2f} ({ratio['minimum']:.2f} to {ratio['maximum']:.2f})"
@@ -151,6 +145,10 @@ def _helps(command: Any, name: str) -> Iterator[str]:
     yield "\n".join([f"$ {name} --help", *(line.rstrip() for line in lines)]).rstrip()
     for verb, child in getattr(command, "commands", {}).items():
         yield from _helps(child, f"{name} {verb}")
+
+
+def _stored(path: Path) -> Any:
+    return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def _package() -> Path:

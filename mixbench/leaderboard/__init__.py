@@ -1,7 +1,7 @@
 """Leaderboards: results in, a page out, and the proof that the page says what the results do."""
 
 from mixbench.leaderboard.analysis import Analysis, analyse
-from mixbench.leaderboard.board import read_board, render_board, write_board
+from mixbench.leaderboard.board import read_board, read_boards, render_board, write_board
 from mixbench.leaderboard.check import check_board
 from mixbench.leaderboard.evidence import Evidence, read_evidence
 from mixbench.leaderboard.export import to_csv, to_json
@@ -13,6 +13,7 @@ __all__ = [
     "analyse",
     "check_board",
     "read_board",
+    "read_boards",
     "read_evidence",
     "render",
     "render_board",

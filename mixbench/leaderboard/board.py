@@ -1,11 +1,11 @@
 """A board on disk: a benchmark's README.md among its results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mixbench.files import write_atomic
 from mixbench.leaderboard.analysis import Analysis, analyse
-from mixbench.leaderboard.evidence import read_evidence
+from mixbench.leaderboard.evidence import Evidence, read_evidence
 from mixbench.leaderboard.markdown import render
 from mixbench.results import find_results
 from mixbench.tasks import Task
@@ -20,9 +20,19 @@ def read_board(folder: Path, tasks: Iterable[Task]) -> Analysis:
     `tasks` are the benchmark's, those without results too. Raises MixbenchError as `find_results`,
     `read_evidence` and `analyse`.
     """
-    results = find_results(folder)
-    evidence = read_evidence(folder, results)
-    return analyse(folder.resolve().name, results, tasks, evidence)
+    return read_boards([folder], tasks)
+
+
+def read_boards(folders: Sequence[Path], tasks: Iterable[Task]) -> Analysis:
+    """Return the analysis of several benchmarks as one: its means and ranks are over the tasks of all."""
+    found = [(folder, find_results(folder)) for folder in folders]
+    parts = [read_evidence(folder, results) for folder, results in found]
+    evidence = Evidence(
+        query_scores={place: each for part in parts for place, each in part.query_scores.items()},
+        clusters={key: each for part in parts for key, each in part.clusters.items()},
+    )
+    name = "+".join(folder.resolve().name for folder in folders)
+    return analyse(name, [result for _, results in found for result in results], tasks, evidence)
 
 
 def render_board(folder: Path, tasks: Iterable[Task], *, allow_dirty: bool = False) -> str:

@@ -62,14 +62,16 @@ class Board:
 
 
 def gather(benchmark: str, results: Iterable[Result], tasks: Iterable[Task]) -> Board:
-    """Return the board of one benchmark, or of several as `beir+classic`; results of others are left out.
+    """Return the board of one benchmark, or of several joined by `+`; results of others are left out.
 
     Raises MixbenchError where there is no result, one that other metrics scored, or two of one place.
     """
     benchmarks = benchmark.split("+")
     found = [result for result in results if result.task.split("/")[0] in benchmarks]
     if not found:
-        raise MixbenchError(f"no results for {benchmark!r}; run `mixbench eval --tasks {benchmark}` first")
+        raise MixbenchError(
+            f"no results for {benchmark!r}; run `mixbench eval --tasks {benchmarks[0]}` first"
+        )
     for result in found:
         if result.metrics_version != METRICS_VERSION:
             problem = f"metrics version {result.metrics_version}, now {METRICS_VERSION}"

@@ -1,4 +1,4 @@
-"""Linear layers in int8 on a CPU: a quarter of their memory, and half of their time.
+"""Linear layers in int8 on a CPU: a quarter of the bytes of their weights, and products that take less time.
 
 Weights are rounded once, with a scale for each output. Each token is scaled by its own largest number, so
 that a layer gives it the same whatever else is in the batch, and rounded to 7 bits: the sums of two products

@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 from mixbench.errors import CheckpointError, InputError
 from mixbench.models.mixer import MaskedMixer
+from mixbench.models.transformer import looks_back_only
 
 HEAD_FILE = "head.safetensors"
-CAUSAL = ("llama", "gpt2")
-"""Transformers, by transformers' name of the architecture, whose states look back only."""
 
 
 class LanguageHead(nn.Module):
@@ -83,7 +82,7 @@ class LanguageModel(nn.Module):
         network = model[0]
         if isinstance(network, MaskedMixer) and network.config.causal:
             embedding, self.context = network.embedding, network.config.context
-        elif isinstance(network, Transformer) and network.auto_model.config.model_type in CAUSAL:
+        elif isinstance(network, Transformer) and looks_back_only(network.auto_model):
             embedding = network.auto_model.get_input_embeddings()
             self.context = int(network.auto_model.config.max_position_embeddings)
         else:

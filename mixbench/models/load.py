@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import nn
 
@@ -79,8 +78,7 @@ def load_model(
                 model_kwargs={"use_safetensors": True, **arguments},
             )
             add_end_token(model, folder)
-            if isinstance(model[0], Transformer):
-                leave_out_padding_mask(model[0])
+            leave_out_padding_mask(model[0])
         try_tokenizer(lambda text: model.preprocess([text]))
     if not four_bit:
         return cast_weights(model, dtype)

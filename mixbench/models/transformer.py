@@ -18,7 +18,7 @@ from transformers.models.modernbert import ModernBertConfig, ModernBertModel
 from mixbench.models.transformer_config import TransformerConfig
 
 CAUSAL = (LlamaModel, GPT2Model)
-"""Networks in which a token sees none after it, whatever their settings."""
+"""Networks in which a token sees none after it, unless their settings say that they are not causal."""
 
 
 def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerFast) -> Transformer:
@@ -33,15 +33,21 @@ def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerF
     return module
 
 
-def leave_out_padding_mask(module: Transformer) -> None:
-    """Let a causal network with padding on the right attend by position alone; leave others as they are.
+def looks_back_only(network: nn.Module) -> bool:
+    """Return whether `network` is one of the library's transformers in which no token sees one after it."""
+    return type(network) in CAUSAL and bool(getattr(network.config, "is_causal", True))
+
+
+def leave_out_padding_mask(module: nn.Module) -> None:
+    """Let a causal transformer with padding on the right attend by position alone; leave others as they are.
 
     No token of a text sees what comes after it, so its states are the same. The library would make a mask
-    (B, 1, T, T) of the padding, for which attention has a slower kernel, and look into it at each pass, for
-    which a GPU must wait. The module is saved as it was.
+    (B, 1, T, T) of the padding, for which attention has a slower kernel. The module is saved as it was.
     """
+    if not isinstance(module, Transformer):
+        return
     side = getattr(module.tokenizer, "padding_side", None)
-    if type(module.auto_model) in CAUSAL and side == "right":
+    if looks_back_only(module.auto_model) and side == "right":
         module.register_forward_pre_hook(_without_padding_mask, with_kwargs=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 
-from mixbench.errors import CheckpointError, MixbenchError, UnknownName
+from mixbench.errors import CheckpointError, InputError, MixbenchError, UnknownName
 from mixbench.models.int8 import RECIPE as INT8_RECIPE
 from mixbench.models.int8 import to_int8
 
@@ -29,9 +29,9 @@ def cast_weights(model: SentenceTransformer, dtype: str | None) -> SentenceTrans
     if dtype == INT8:
         return to_int8(model)
     if dtype is not None:
-        wanted = checked_dtype(dtype)
+        check_dtype(dtype)
         for parameter in model.parameters():
-            parameter.data = parameter.data.to(wanted)
+            parameter.data = parameter.data.to(DTYPES[dtype])
     return model
 
 
@@ -41,23 +41,24 @@ def check_dtype(dtype: str) -> None:
         raise UnknownName.of("data type of weights", dtype, [*DTYPES, INT8])
 
 
-def checked_dtype(dtype: str) -> torch.dtype:
-    """Return the floating-point type called `dtype`; raise UnknownName for one not among `DTYPES`."""
-    if dtype not in DTYPES:
-        raise UnknownName.of("data type of weights", dtype, DTYPES)
-    return DTYPES[dtype]
-
-
 def four_bit_arguments(dtype: str | None, device: str) -> dict[str, Any]:
     """Return what transformers is told to load 4-bit weights onto `device`, computing in `dtype`.
 
-    None computes in float16. Raises MixbenchError where bitsandbytes is not installed.
+    None computes in float16.
+
+    Raises:
+        UnknownName: there is no such type.
+        InputError: it is int8, in which 4-bit weights do not compute.
+        MixbenchError: bitsandbytes is not installed.
     """
-    computed = checked_dtype(dtype or "float16")
+    check_dtype(dtype or "float16")
+    if dtype == INT8:
+        raise InputError("4-bit weights do not compute in int8; leave out --dtype or --load-in-4bit")
     if find_spec("bitsandbytes") is None:
         raise MixbenchError("4-bit weights need a package: pip install 'mixbench[4bit]'")
     from transformers import BitsAndBytesConfig
 
+    computed = DTYPES[dtype or "float16"]
     settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
