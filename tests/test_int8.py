@@ -13,6 +13,7 @@ from mixbench.experiments.model_work import forward_flops
 from mixbench.experiments.systems import EncoderOptions, open_system
 from mixbench.models import build_model
 from mixbench.models.int8 import Int8Linear, to_int8
+from mixbench.models.weights import four_bit_arguments
 from mixbench.results import find_results
 
 TEXTS = ["", "wing", "a red cat sat on the mat", 40 * "a long text about red cats and blue boats "]
@@ -66,6 +67,11 @@ def test_what_cannot_be_in_int8_is_refused_with_a_reason() -> None:
         to_int8(build_model("tiny-static"))
     with pytest.raises(InputError, match="computes on a CPU, not on meta"):
         to_int8(build_model("tiny").to("meta"))
+
+
+def test_4_bits_do_not_compute_in_int8() -> None:
+    with pytest.raises(InputError, match="4-bit weights do not compute in int8"):
+        four_bit_arguments("int8", "cpu")
 
 
 def test_an_evaluation_in_int8_is_a_row_of_its_own(run: Run) -> None:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import nn
@@ -52,17 +53,20 @@ def load_model(
 ) -> SentenceTransformer:
     """Open a shipped model by name, a model folder, or a model of the hub.
 
-    `dtype` is that of the weights ("float32", "bfloat16", "float16"); None keeps the model's own. With
-    `four_bit` those of a transformer are held in 4 bits and computed in `dtype`, float16 where that is None.
-    Code that lies in the folder runs only with `trust_remote_code`.
+    `dtype` is that of the weights ("float32", "bfloat16", "float16", or "int8" of linear layers); None keeps
+    the model's own. With `four_bit` those of a transformer are held in 4 bits and computed in `dtype`, in
+    float16 where that is None. Code that lies in the folder runs only with `trust_remote_code`.
 
     Raises:
         CheckpointError: the folder is damaged, holds code that is not ours, or no weights for 4 bits; or the
             hub does not give it.
+        InputError: torch has no such `device` here.
         UnknownName: there is no such `dtype`.
         MixbenchError: 4-bit weights without the package that they need.
     """
     folder = model_folder(name_or_path, offline=offline)
+    with _device_told(device):
+        torch.empty(0, device=device)
     with _code_told(name_or_path), opening(f"{name_or_path}: cannot be opened as a model"):
         refuse_pickles(folder)
         entries = module_entries(folder)
@@ -133,8 +137,15 @@ def model_sha256(folder: Path, *, code: bool = False) -> str:
 
 def place(model: SentenceTransformer, device: str) -> SentenceTransformer:
     """Move `model` to `device`. Raises InputError for a device that torch does not have here."""
-    try:
+    with _device_told(device):
         return model.to(device)
+
+
+@contextmanager
+def _device_told(device: str) -> Iterator[None]:
+    """Say what to do where torch refuses `device`."""
+    try:
+        yield
     except (RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [""])[0][:100]
         raise InputError(f"device {device!r} cannot be used ({reason}); try --device cpu") from error
