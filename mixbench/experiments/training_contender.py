@@ -20,7 +20,6 @@ from mixbench.experiments.model_work import (
 from mixbench.experiments.step_window import StepWindow
 from mixbench.models.load import place
 from mixbench.training.config import TrainConfig
-from mixbench.training.contrastive import blocks_of
 from mixbench.training.trainer import build_trainer
 
 PAIRS_COUNTED = 64
@@ -63,9 +62,6 @@ class Contender:
         self.trainer.remove_callback(PrinterCallback)
         self.window = StepWindow(warm_up, self.model.device)
         self.trainer.add_callback(self.window)
-        if config.compile:
-            for block in blocks_of(self.model[0]):
-                block.compile(dynamic=True)
         self._resident = allocated_bytes(self.model.device) - before
 
     def run_round(self) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mixbench.data import Document, in_order
 from mixbench.errors import InputError
+from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.retrievers.cpu_encoding import cpu_batches, encode_on_cpu
 from mixbench.retrievers.embeddings import EmbeddingIndex, check_dimension, runs_of
 from mixbench.retrievers.encoding import Encoding, encoding_code, shard_texts
@@ -237,7 +238,7 @@ class DenseRetriever:
         if self.model.device.type == "cpu" and texts:
             batches = cpu_batches(texts, size, self.max_length)
             return encode_on_cpu(self.model, encode, texts, batches, self.advance)
-        with self._counted(size):
+        with self._counted(size), attention_of_any_shape():
             return encode(texts)
 
     @contextmanager

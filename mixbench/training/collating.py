@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from mixbench.errors import InputError
+from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.training.gathering import share
 
 FEW_TOKENS, MOST_TOKENS = 4_096, 131_072
@@ -206,7 +207,8 @@ def embed_all(
             for chunk in column["chunks"]
         ]
         on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+        in_bf16 = torch.autocast(device.type, torch.bfloat16, enabled=on_gpu)
+        with torch.inference_mode(), in_bf16, attention_of_any_shape():
             parts.append(embed(model, column).float().cpu().numpy())
         advance(len(part))
     return np.concatenate(parts)

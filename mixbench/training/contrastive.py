@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
-from torch import nn
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -145,28 +144,13 @@ def _train(trainer: CheckpointTrainer, config: TrainConfig, checkpoint: Path | N
     trainer.remove_callback(PrinterCallback)
     for callback in (LastStep(), deadline, report):
         trainer.add_callback(callback)
-    compiled = blocks_of(trainer.model[0]) if config.compile else []
-    for block in compiled:
-        block.compile(dynamic=True)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
         report.close()
-        for block in compiled:
-            block._compiled_call_impl = None
     with together():
         trainer.check_finite()
     return deadline.stopped
-
-
-def blocks_of(network: nn.Module) -> list[nn.Module]:
-    """Return the blocks that a network repeats, its longest list of modules; the network where there is none.
-
-    Compiled one by one they share their code, for every number and length of texts.
-    """
-    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    longest = max(lists, key=len, default=None)
-    return [network] if longest is None else list(longest)
 
 
 def _restore_best(

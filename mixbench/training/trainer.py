@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, load_model, save_file, save_model
 from sentence_transformers import (
@@ -29,11 +30,13 @@ from transformers import TrainerState
 from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
 from mixbench.full_disk import writing
+from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.training.arguments import training_arguments
 from mixbench.training.averaging import WeightAverage
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Averaging
 from mixbench.training.collating import Collator, Column
+from mixbench.training.compiling import compiled_blocks
 from mixbench.training.config import TrainConfig
 from mixbench.training.distill import Teacher
 from mixbench.training.gathering import average_gradients
@@ -50,11 +53,18 @@ class CheckpointTrainer(SentenceTransformerTrainer):
     """The trainer with our batches and our checkpoints; makes no model card and asks no hub."""
 
     def __init__(
-        self, batches: OneSourceBatches, folder: Path, average: WeightAverage | None, **arguments: Any
+        self,
+        batches: OneSourceBatches,
+        folder: Path,
+        average: WeightAverage | None,
+        *,
+        compiles: bool,
+        **arguments: Any,
     ) -> None:
         self.batches = batches
         self.folder = folder
         self.average = average
+        self.compiles = compiles
         super().__init__(**arguments)
         assert isinstance(self.loss, nn.Module)
         self.caches_gradients = any(isinstance(part, CachedObjective) for part in self.loss.modules())
@@ -166,9 +176,19 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         named = self.loss.named_parameters()
         return {name: value for name, value in named if id(value) not in of_model}
 
+    def train(self, *arguments: Any, **settings: Any) -> Any:
+        """Train, compiled if that is wanted, and by attention that suits chunks of many shapes."""
+        compiled = compiled_blocks(self.model[0]) if self.compiles else nullcontext()
+        with compiled, attention_of_any_shape():
+            return super().train(*arguments, **settings)
+
     def evaluate(self, *arguments: Any, **settings: Any) -> dict[str, float]:
-        """Score the model as it would be published: by the average of its weights where there is one."""
-        with nullcontext() if self.average is None else self.average.installed():
+        """Score the model as it would be published: by the average of its weights where there is one.
+
+        Blocks are not compiled once more for it: that takes longer than all texts without gradients.
+        """
+        average = nullcontext() if self.average is None else self.average.installed()
+        with average, torch.compiler.set_stance("force_eager"):
             scores: dict[str, float] = super().evaluate(*arguments, **settings)
         return scores
 
@@ -243,6 +263,7 @@ def build_trainer(
         batches,
         work,
         None if config.average is None else WeightAverage(model, config.average),
+        compiles=config.compile,
         model=model,
         args=training_arguments(model, config, work, steps, evaluator is not None),
         data_collator=Collator(
