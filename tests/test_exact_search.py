@@ -90,7 +90,7 @@ def test_the_best_are_those_of_exact_scores_of_all(
     for module, name, value in (
         ("exact_search", "CELLS", generator.choice([7, 200, 5_000])),
         ("exact_search", "QUERIES", generator.choice([2, 100])),
-        ("exact_search", "SCORED", generator.choice([2, 64])),
+        ("exact_search", "DOUBLES", generator.choice([1, 99])),
         ("shortlist", "FEWEST", 1),
     ):
         monkeypatch.setattr(f"mixbench.retrievers.{module}.{name}", value)

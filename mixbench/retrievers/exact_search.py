@@ -6,7 +6,7 @@ product of D terms, in whatever order they are summed, lies within D u / (1 - D 
 the k best is scored exactly. So results are those of exact scores for all, ties included.
 
 Documents are read a few thousand at a time from a sequence of shards, which need not fit in memory: tensors,
-or arrays mapped from files. Each thread takes the next of them and has candidates of its own.
+or arrays mapped from files. Each thread takes the next of them.
 
 Shapes: Q queries, N documents read at once, D dimensions, K results, C candidates.
 """
@@ -35,8 +35,8 @@ FIXED_BYTES = 2**25
 """Bytes that a thread takes for documents, scores and products."""
 CANDIDATE_BYTES = 96
 """Bytes that a candidate takes, while all are sorted too; a thread has twice as many as are asked for."""
-SCORED = 64
-"""Documents that a thread scores exactly at once: few, to stay in a core's caches."""
+DOUBLES = 2**19
+"""Numbers of documents that a thread scores exactly at once."""
 LARGEST = 1e36
 """Lengths' product up to which no float32 score overflows."""
 
@@ -87,28 +87,24 @@ class _Search:
         parts = list(parts_of(self.shards, max(1, min(CELLS // count, FLOATS // dimension))))
         threads = min(threads, len(parts))
         with thread_pool(threads) as pool:
-            every = Shortlist(self.margins_Q, self.k)
-            for found in pool.map(self._collect, [iter(parts)] * threads):
-                every.keep(*found.take())
-            every.prune()
-            rows_C, positions_C, _ = every.take()
+            candidates = Shortlist(self.margins_Q, self.k)
+            for _ in pool.map(self._collect, [candidates] * threads, [iter(parts)] * threads):
+                pass  # what a thread raises comes here
+            candidates.prune()
+            rows_C, positions_C, _ = candidates.take()
             best = list(pool.map(self._best, range(count), np.split(positions_C, bounds_of(rows_C, count))))
         scores_QK, positions_QK = (torch.from_numpy(np.stack(part)) for part in zip(*best, strict=True))
         return scores_QK, positions_QK
 
-    def _collect(self, parts: Iterator[Part]) -> Shortlist:
-        """Return the candidates among the documents of those `parts` that this thread comes to take."""
-        candidates = Shortlist(self.margins_Q, self.k)
+    def _collect(self, candidates: Shortlist, parts: Iterator[Part]) -> None:
+        """Add those among the documents of the `parts` that this thread comes to take."""
         scores = torch.empty(max(CELLS, len(self.queries_QD)))
         for start, rows_ND in read(parts):
             values_QN = scores[: len(self.queries_QD) * len(rows_ND)].view(len(self.queries_QD), -1)
             torch.mm(self.queries_QD, rows_ND.T, out=values_QN)
             candidates.add(values_QN.numpy(), start)
-            if candidates.count > candidates.limit:
-                candidates.prune()
-                if candidates.count > 0.75 * candidates.limit:
-                    self._settle(candidates)
-        return candidates
+            if candidates.count > candidates.limit and candidates.prune() > 0.75 * candidates.limit:
+                self._settle(candidates)
 
     def _settle(self, candidates: Shortlist) -> None:
         """Leave the k best by exact scores, where many are too close to tell otherwise."""
@@ -126,15 +122,16 @@ class _Search:
 
     def _exact(self, row: int, positions_C: Ints) -> Iterator[Floats32]:
         query_D = self.queries_QD[row].numpy().astype(np.float64)
-        doubles_SD = np.empty((SCORED, len(query_D)))
-        bounds = np.searchsorted(positions_C, self.starts)
-        for at in np.flatnonzero(np.diff(bounds)).tolist():
-            own_C = positions_C[bounds[at] : bounds[at + 1]] - self.starts[at]
-            for some_C in np.split(own_C, range(SCORED, len(own_C), SCORED)):
-                rows_CD = doubles_SD[: len(some_C)]
-                rows_CD[:] = read_rows(self.shards[at], some_C).numpy()
-                # Unlike a product of matrices, this sums each row alike, wherever it stands among the rows.
-                yield np.einsum("cd,d->c", rows_CD, query_D).astype(np.float32)
+        size = max(1, DOUBLES // len(query_D))
+        doubles_SD = np.empty((min(size, len(positions_C)), len(query_D)))
+        for some_S in np.split(positions_C, range(size, len(positions_C), size)):
+            rows_SD = doubles_SD[: len(some_S)]
+            bounds = np.searchsorted(some_S, self.starts)
+            for at in np.flatnonzero(np.diff(bounds)).tolist():
+                own = slice(bounds[at], bounds[at + 1])
+                rows_SD[own] = read_rows(self.shards[at], some_S[own] - self.starts[at]).numpy()
+            # Unlike a product of matrices, this sums each row alike, wherever it stands among the rows.
+            yield np.einsum("sd,d->s", rows_SD, query_D).astype(np.float32)
 
 
 def _margins(lengths_Q: NDArray[np.float64], longest: float, dimension: int) -> Floats32:

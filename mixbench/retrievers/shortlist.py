@@ -7,6 +7,8 @@ also covers the rounding of exact scores to float32: what is left out does not e
 Shapes: Q queries, N columns (documents), C candidates.
 """
 
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,13 +21,17 @@ FEWEST = 4_096
 
 
 class Shortlist:
-    """Rows (queries), positions (documents) and values, all [C]; of one thread. At most 65,536 queries."""
+    """Rows (queries), positions (documents) and values, all [C]. At most 65,536 queries.
+
+    Threads may share it: what one works on others do not see, and the bars only rise.
+    """
 
     def __init__(self, margins_Q: Floats32, k: int) -> None:
         self.k = k
         self.limit = max(2 * len(margins_Q) * k, FEWEST)
         self._margins_Q = margins_Q
         self._bars_Q = np.full(len(margins_Q), -np.inf, dtype=np.float32)
+        self._lock = Lock()
         self._forget()
 
     def add(self, values_QN: Floats32, start: int) -> None:
@@ -39,25 +45,35 @@ class Shortlist:
 
     def keep(self, rows_C: Rows, positions_C: Ints, values_C: Floats32) -> None:
         """Take all of these."""
-        self._parts.append((rows_C, positions_C, values_C))
-        self.count += len(rows_C)
+        with self._lock:
+            self._parts.append((rows_C, positions_C, values_C))
+            self.count += len(rows_C)
 
-    def prune(self) -> None:
-        """Drop what the values show not to be among the best."""
-        rows_C, positions_C, values_C = self.take()
-        for row, own_C in enumerate(np.split(values_C, bounds_of(rows_C, len(self._bars_Q)))):
+    def prune(self) -> int:
+        """Drop what the values show not to be among the best; return how many of those looked at are kept."""
+        rows_C, positions_C, values_C = self._all()
+        sorted_C = values_C[np.argsort(rows_C, kind="stable")]
+        ends_Q = np.cumsum(np.bincount(rows_C, minlength=len(self._bars_Q)))
+        for row, own_C in enumerate(np.split(sorted_C, ends_Q[:-1])):
             if len(own_C) >= self.k:
                 bar = kth_highest(own_C, self.k) - 2 * self._margins_Q[row]
                 self._bars_Q[row] = max(self._bars_Q[row], bar)
-        kept = values_C >= self._bars_Q[rows_C]
+        kept = np.flatnonzero(values_C >= self._bars_Q[rows_C])
         self.keep(rows_C[kept], positions_C[kept], values_C[kept])
+        return len(kept)
 
     def take(self) -> tuple[Rows, Ints, Floats32]:
         """Return rows, positions and values, in the order of rows, and hold none any more."""
-        rows_C, positions_C, values_C = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        self._forget()
+        rows_C, positions_C, values_C = self._all()
         order_C = np.argsort(rows_C, kind="stable")
         return rows_C[order_C], positions_C[order_C], values_C[order_C]
+
+    def _all(self) -> tuple[Rows, Ints, Floats32]:
+        with self._lock:
+            parts = self._parts
+            self._forget()
+        rows_C, positions_C, values_C = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return rows_C, positions_C, values_C
 
     def _forget(self) -> None:
         self.count = 0
