@@ -124,7 +124,7 @@ def test_rounds_go_on_training_the_same_weights_and_write_no_file(tmp_path: Path
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert contender.peak_memory is None
+    assert contender.memory.most is None
 
 
 def test_operations_of_a_mixer_are_those_of_its_matrices() -> None:

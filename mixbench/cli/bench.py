@@ -80,6 +80,13 @@ def bench_lm_command(
     ] = False,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and tokens.")] = 0,
+    original: Annotated[
+        Path | None,
+        typer.Option(
+            help="mixer_lm/mixer_trainer_fineweb.py of a checkout of blbadger/maskedmixers: its definitions"
+            " are run, and its model takes part in the shape of the first.",
+        ),
+    ] = None,
     output: Written = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +109,7 @@ def bench_lm_command(
         seed=seed,
     )
     named = models or ["small", "small-twin", "small-wide-twin"]
-    print_measured(bench_lm(named, settings), output, as_json=as_json)
+    print_measured(bench_lm(named, settings, original=original), output, as_json=as_json)
 
 
 def bench_encode_command(

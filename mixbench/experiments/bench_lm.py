@@ -21,13 +21,15 @@ from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.evaluation.provenance import describe_run
 from mixbench.experiments.bench import CANNOT_RUN, leave_out, take_turns
 from mixbench.experiments.bench_encode_models import build_shaped
+from mixbench.experiments.bench_lm_original import MODEL, OriginalContender
 from mixbench.experiments.bench_report import BenchReport, BenchRow
+from mixbench.experiments.device_memory import DeviceMemory
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.matmul_peak import MatmulPeak, copy_bandwidth, matmul_peak, synchronise
 from mixbench.experiments.model_work import count_parameters, embedding_parameters
-from mixbench.experiments.training_contender import allocated_bytes
 from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import place
+from mixbench.models.mixer import MaskedMixer
 from mixbench.retrievers.flops import count_flops
 from mixbench.training.language_config import PretrainConfig
 from mixbench.training.language_record import TextRead
@@ -77,9 +79,9 @@ class LmContender:
 
     def __init__(self, name: str, settings: LmBenchSettings) -> None:
         self.name, self._steps = name, settings.steps
-        device = torch.device(settings.device)
-        before = allocated_bytes(device)
-        model = place(build_shaped(name, settings.seed), settings.device)
+        self.memory = DeviceMemory(torch.device(settings.device))
+        with self.memory.counted():
+            self.model = model = place(build_shaped(name, settings.seed), settings.device)
         language = LanguageModel(model)
         self.context = language.context
         if settings.tokens < self.context:
@@ -100,8 +102,6 @@ class LmContender:
         with torch.no_grad():
             self.flops_per_token = count_flops(lambda: language(ids_BT)) / self.context
         self.layers = self.run.compiled() if settings.compile else (self.run.states, self.run.head)
-        self._resident = allocated_bytes(device) - before
-        self.memory_bytes: int | None = None
 
     @property
     def tokens(self) -> int:
@@ -110,34 +110,28 @@ class LmContender:
 
     def run_round(self) -> float:
         """Make the steps, and return their seconds. Raises MixbenchError for a loss that is not finite."""
-        device = self.run.device
-        others = allocated_bytes(device) - self._resident
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        synchronise(device)
-        start = time.perf_counter()
-        for _ in range(self._steps):
-            loss = self.run.step(*self.layers)
-        synchronise(device)
-        seconds = time.perf_counter() - start
-        if device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(device) - others
-            self.memory_bytes = max(peak, self.memory_bytes or 0)
-        self.run.optimizer.zero_grad(set_to_none=True)
-        self._resident = allocated_bytes(device) - others
+        with self.memory.counted():
+            synchronise(self.run.device)
+            start = time.perf_counter()
+            for _ in range(self._steps):
+                loss = self.run.step(*self.layers)
+            synchronise(self.run.device)
+            seconds = time.perf_counter() - start
+            self.run.optimizer.zero_grad(set_to_none=True)
         if not bool(torch.isfinite(loss)):
             raise MixbenchError(f"the loss of {self.name} is {float(loss)}; give another --seed")
         return seconds
 
 
-def bench_lm(names: Sequence[str], settings: LmBenchSettings) -> BenchReport:
+def bench_lm(names: Sequence[str], settings: LmBenchSettings, *, original: Path | None = None) -> BenchReport:
     """Time language modelling by untrained models called "PRESET" or "PRESET[FIELD=VALUE,...]".
 
-    One other than the first that cannot be trained so is left out, and a note says why.
+    One other than the first that cannot be trained so is left out, and a note says why. `original` is a
+    script of the original implementation, whose model takes part in the shape of the first.
 
     Raises:
         UnknownName: there is no such preset.
-        InputError: no model is named, or one twice.
+        InputError: no model is named, or one twice; or the original cannot be had in that shape.
         MixbenchError: the first model cannot be trained so.
     """
     if not names:
@@ -145,7 +139,7 @@ def bench_lm(names: Sequence[str], settings: LmBenchSettings) -> BenchReport:
     if len(set(names)) < len(names):
         raise InputError("a model is named twice; name each once")
     notes: list[str] = [RULE]
-    contenders: list[LmContender] = []
+    contenders: list[LmContender | OriginalContender] = []
     for number, name in enumerate(names):
         try:
             contenders.append(LmContender(name, settings))
@@ -153,30 +147,54 @@ def bench_lm(names: Sequence[str], settings: LmBenchSettings) -> BenchReport:
             raise
         except CANNOT_RUN as error:
             leave_out(name, error, notes, first=number == 0)
+    first = contenders[0]
+    assert isinstance(first, LmContender)
+    if original is not None:
+        contenders.append(_original(original, first, settings))
+        notes.append(f"original: {MODEL} of {original.name}, by transformers' Trainer, not compiled")
     take_turns(contenders, settings.warm_up, notes, called="warm-up")
     seconds = take_turns(contenders, settings.rounds, notes)
-    bf16 = contenders[0].run.bf16
+    bf16 = first.run.bf16
     peak = matmul_peak(settings.device, torch.bfloat16 if bf16 else torch.float32, seed=settings.seed)
     bandwidth = copy_bandwidth(settings.device)
     provenance = describe_run(command=command_line(sys.argv[1:]), device=settings.device, seed=settings.seed)
     return BenchReport(
         title="Language modelling, one step after another",
         unit="tokens",
-        per_round=contenders[0].tokens,
+        per_round=first.tokens,
         settings=asdict(settings) | _held(peak, bandwidth, "bf16" if bf16 else "fp32"),
-        rows=[_row(*timed, contenders[0].tokens, peak) for timed in zip(contenders, seconds, strict=True)],
-        against=[contenders[0].name],
+        rows=[_row(*timed, first.tokens, peak) for timed in zip(contenders, seconds, strict=True)],
+        against=[first.name],
         columns=COLUMNS,
         notes=notes,
         provenance=provenance.model_dump(),
     )
 
 
-def _row(contender: LmContender, seconds: Sequence[float], tokens: int, peak: MatmulPeak) -> BenchRow:
+def _original(script: Path, first: LmContender, settings: LmBenchSettings) -> OriginalContender:
+    if not isinstance(first.model[0], MaskedMixer):
+        raise InputError(f"--original has the shape of the first model, and {first.name} is no mixer")
+    shape = first.model[0].config
+    return OriginalContender(
+        script,
+        width=shape.width,
+        depth=shape.depth,
+        context=first.context,
+        vocabulary=len(first.model.tokenizer),
+        batch_size=first.batch_size,
+        steps=settings.steps,
+        device=settings.device,
+        seed=settings.seed,
+    )
+
+
+def _row(
+    contender: LmContender | OriginalContender, seconds: Sequence[float], tokens: int, peak: MatmulPeak
+) -> BenchRow:
     # A context that does not divide the tokens leaves some out: seconds are those of as many as the first's.
     seconds = [each * tokens / contender.tokens for each in seconds]
     pace = median(tokens / each for each in seconds) * PASSES * contender.flops_per_token
-    memory = contender.memory_bytes
+    memory = contender.memory.most
     figures: dict[str, Any] = {
         "context": contender.context,
         "batch_size": contender.batch_size,

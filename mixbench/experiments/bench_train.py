@@ -109,5 +109,5 @@ def _row(contender: Contender, seconds: Sequence[float]) -> TrainRow:
         tokens_per_pair=contender.tokens_per_pair,
         forward_flops_per_pair=contender.forward_flops_per_pair,
         seconds=seconds,
-        peak_memory_bytes=contender.peak_memory,
+        peak_memory_bytes=contender.memory.most,
     )

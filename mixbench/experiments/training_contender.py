@@ -1,6 +1,5 @@
 """One model of `mixbench bench train`: its own trainer, the work of a pair, and its rounds."""
 
-import gc
 import math
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from transformers import PrinterCallback
 
 from mixbench.data.pairs import Pairs
 from mixbench.errors import MixbenchError
+from mixbench.experiments.device_memory import DeviceMemory
 from mixbench.experiments.model_work import (
     count_parameters,
     count_tokens,
@@ -49,10 +49,9 @@ class Contender:
         work: Path,
     ) -> None:
         self.name = name
-        self._resident = 0
-        self.peak_memory: int | None = None
-        before = allocated_bytes(torch.device(device))
-        self.model = place(model, device)
+        self.memory = DeviceMemory(torch.device(device))
+        with self.memory.counted():
+            self.model = place(model, device)
         limit_length(self.model, length, name)
         self.parameters = count_parameters(model)
         self.parameters_without_embedding = self.parameters - embedding_parameters(model)
@@ -62,7 +61,6 @@ class Contender:
         self.trainer.remove_callback(PrinterCallback)
         self.window = StepWindow(warm_up, self.model.device)
         self.trainer.add_callback(self.window)
-        self._resident = allocated_bytes(self.model.device) - before
 
     def run_round(self) -> float:
         """Train once, and return the seconds of the timed steps.
@@ -70,15 +68,8 @@ class Contender:
         Raises:
             MixbenchError: the loss is not finite, so what was timed is no training.
         """
-        device = self.model.device
-        others = allocated_bytes(device) - self._resident
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        loss = self.trainer.train().training_loss
-        if device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(device) - others
-            self.peak_memory = max(peak, self.peak_memory or 0)
-        self._resident = allocated_bytes(device) - others
+        with self.memory.counted():
+            loss = self.trainer.train().training_loss
         if not math.isfinite(loss):
             raise MixbenchError(f"the mean loss of {self.name} is {loss}; give another --seed")
         assert self.window.seconds is not None
@@ -97,11 +88,3 @@ def forward_flops_per_pair(model: SentenceTransformer, pairs: Pairs) -> float:
     """
     counted = min(PAIRS_COUNTED, len(pairs))
     return forward_flops(model, [*pairs.queries[:counted], *pairs.positives[:counted]]) / counted
-
-
-def allocated_bytes(device: torch.device) -> int:
-    """Return the bytes of a GPU that tensors in use have; 0 of a CPU."""
-    if device.type != "cuda":
-        return 0
-    gc.collect()  # what a finished run leaves in cycles is nobody's
-    return torch.cuda.memory_allocated(device)
