@@ -414,6 +414,19 @@ def test_the_readme_compares_ours_with_each_peer_and_each_model_with_the_first(t
     assert lines[6:] == ["Made on M, 2026-11-27:", "", "    mixbench bench one", "    mixbench bench two"]
 
 
+def test_the_readme_holds_scores_in_int8_against_those_of_the_same_model_in_float32(tmp_path: Path) -> None:
+    whole = {"kind": "dense", "dtype": "float32"}
+    for model, recipe, value in (
+        ("m", whole, 0.5),
+        ("m", whole | {"max_length": 8}, 0.1),
+        ("m", whole | {"weights": "linear layers in int8"}, 0.375),
+        ("other", whole | {"weights": "int4"}, 0.2),
+    ):
+        make_result(tmp_path, "domain/sea", model, numbered([value] * 4), recipe=recipe)
+    lines = readme.int8_scores(tmp_path).splitlines()
+    assert [line.split(" | ")[1:] for line in lines[2:]] == [["sea", ".500", ".375", "−.125 |"]]
+
+
 def test_thirty_models_on_fifteen_tasks_render_in_seconds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     first = make_result(tmp_path, "toy/t0", "m0", numbered(rng.random(100)))

@@ -116,6 +116,25 @@ def speeds(folder: Path = Path("leaderboards")) -> str:
     return _lines(head, "|---|---|---|--:|", *body, "", f"Made on {'; '.join(sorted(where))}:", "", *made)
 
 
+def int8_scores(folder: Path = Path("leaderboards")) -> str:
+    """Return a table of the scores on two boards of models in int8, beside those of the same in float32."""
+    from mixbench.leaderboard.tables import score, short, signed
+    from mixbench.results.storage import find_results
+
+    found = [result for board in ("ablations", "domain") for result in find_results(folder / board)]
+    whole = {(each.task, _recipe_key(each.recipe)): each for each in found if "weights" not in each.recipe}
+    body = []
+    for each in found:
+        if "int8" not in str(each.recipe.get("weights")):
+            continue
+        recipe = {name: value for name, value in each.recipe.items() if name != "weights"}
+        theirs = whole[each.task, _recipe_key(recipe)].main_score
+        ours = each.main_score
+        cells = (score(theirs), score(ours), signed(ours - theirs))
+        body.append(f"| `{each.model}` {each.revision} | {short(each.task)} | {' | '.join(cells)} |")
+    return _lines("| model, in int8 | task | float32 | int8 | |", "|---|---|--:|--:|--:|", *body)
+
+
 def scaling() -> str:
     """Return what MS MARCO would take on more GPUs."""
     from mixbench.experiments.scaling import scaling_table
@@ -145,6 +164,10 @@ def _helps(command: Any, name: str) -> Iterator[str]:
     yield "\n".join([f"$ {name} --help", *(line.rstrip() for line in lines)]).rstrip()
     for verb, child in getattr(command, "commands", {}).items():
         yield from _helps(child, f"{name} {verb}")
+
+
+def _recipe_key(recipe: Any) -> str:
+    return json.dumps(recipe, sort_keys=True)
 
 
 def _stored(path: Path) -> Any:
