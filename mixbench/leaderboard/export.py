@@ -14,11 +14,14 @@ from mixbench.leaderboard.fronts import Front
 from mixbench.leaderboard.rules import marks
 from mixbench.leaderboard.standings import Cell, Standing
 from mixbench.leaderboard.statistics import LEVEL, RESAMPLES
-from mixbench.leaderboard.tables import STEADY, short
+from mixbench.leaderboard.tables import short
 from mixbench.results import METRICS
 
 GAP = ("difference", "low", "high", "p_randomisation", "p_t", "effect")
 COSTS = tuple(field.name for field in fields(Figures))
+DECIMALS = 6
+"""Of numbers. Stored scores have nine: cut there, a mean of two of them would lie just between two numbers as
+often as not, and its last bit decide, which differs between machines."""
 
 
 def to_csv(analysis: Analysis) -> str:
@@ -154,9 +157,9 @@ def _ends(cell: Cell | None) -> Sequence[float | None]:
 
 
 def _steady(value: Any) -> Any:
-    """Return `value` with numbers cut where machines begin to differ."""
+    """Return `value` with its numbers cut, so that all machines write the same."""
     if isinstance(value, float):
-        return round(value, STEADY)
+        return round(value, DECIMALS)
     if isinstance(value, dict):
         return {key: _steady(each) for key, each in value.items()}
     return [_steady(each) for each in value] if isinstance(value, list | tuple) else value
