@@ -48,7 +48,8 @@ def test_its_model_takes_part_in_the_shape_of_the_first(script: Path) -> None:
     assert theirs.figures["forward_flops_per_token"] == 2 * (16 * 32 + 32 * 16_384)
     ratios = [mine / its for mine, its in zip(ours.seconds, theirs.seconds, strict=True)]
     assert report.figures(theirs)["against"][SMALL]["ratio"]["rounds"] == ratios
-    assert "original: LanguageMixer of trainer.py, by transformers' Trainer, not compiled" in report.notes
+    note = "original: LanguageMixer of trainer.py by transformers' Trainer, in float16 on a GPU, not compiled"
+    assert note in report.notes
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_its_model_takes_part_in_the_shape_of_the_first(script: Path) -> None:
         (("LanguageMixer", "Other"), "defines no LanguageMixer; give mixer_lm/mixer_trainer_fineweb.py"),
         (
             ("import torch\n", "import torch.nowhere\n"),
-            "No module named 'torch.nowhere'; install",
+            "do not run here: No module named 'torch.nowhere'",
         ),
         (("import torch\n", "import torch as\n"), "cannot be read as Python: invalid syntax"),
     ],
@@ -68,9 +69,30 @@ def test_a_script_that_does_not_serve_is_refused(script: Path, change: tuple[str
         bench_lm([SMALL], SETTINGS, original=script)
 
 
-def test_the_first_is_to_be_a_mixer(script: Path) -> None:
-    with pytest.raises(InputError, match=r"has the shape of the first model, and tiny-twin.* is no mixer"):
-        bench_lm([TWIN], SETTINGS, original=script)
+def test_a_loss_that_is_not_finite_is_no_training(script: Path) -> None:
+    script.write_text(SCRIPT.replace("return nn.", "return torch.nan * nn."))
+    report = bench_lm([SMALL], SETTINGS, original=script)
+    assert [row.name for row in report.rows] == [SMALL]
+    assert any("the mean loss of original is nan" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (TWIN, r"has the shape of the first model, and tiny-twin.* is no mixer"),
+        (
+            "tiny[width=32,context=16,groups=4]",
+            r"is a flat mixer of expansion 4, and tiny.* another",
+        ),
+        (
+            "tiny[width=32,context=16,expansion=2]",
+            r"is a flat mixer of expansion 4, and tiny.* another",
+        ),
+    ],
+)
+def test_the_first_is_to_be_of_its_kind(script: Path, first: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        bench_lm([first], SETTINGS, original=script)
 
 
 def test_the_command_says_what_is_wrong_with_a_path(run: Run) -> None:

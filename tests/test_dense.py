@@ -16,6 +16,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mixbench.data import Document
 from mixbench.errors import InputError, MixbenchError
+from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.retrievers.cpu_encoding import CPU_TOKENS, cpu_batches
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.topk import best_columns, search_chunks
@@ -383,3 +384,14 @@ def test_an_error_of_one_thread_is_that_of_the_encoding(bert: SentenceTransforme
     finally:
         hook.remove()
         torch.set_num_threads(before)
+
+
+def test_what_has_many_shapes_is_not_encoded_by_kernels_that_plan_for_each() -> None:
+    cuda = torch.backends.cuda
+    for before in (True, False):
+        cuda.enable_cudnn_sdp(before)
+        with attention_of_any_shape():
+            assert not cuda.cudnn_sdp_enabled()
+            assert cuda.flash_sdp_enabled()
+        assert cuda.cudnn_sdp_enabled() is before
+    cuda.enable_cudnn_sdp(True)

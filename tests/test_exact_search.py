@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -68,9 +69,11 @@ def cut(corpus: Tensor, generator: random.Random) -> list[Tensor]:
 @pytest.fixture(params=[1, 3])
 def threads(request: pytest.FixtureRequest) -> Sequence[int]:
     """So many threads of torch meanwhile."""
-    before = torch.get_num_threads()
+    before, interval = torch.get_num_threads(), sys.getswitchinterval()
     torch.set_num_threads(request.param)
+    sys.setswitchinterval(1e-5)  # so that threads meet within what they share
     yield request.param
+    sys.setswitchinterval(interval)
     assert torch.get_num_threads() == request.param
     torch.set_num_threads(before)
 

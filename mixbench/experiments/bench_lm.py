@@ -38,6 +38,7 @@ from mixbench.training.pretrain import PretrainRun
 PASSES = 3
 """Of a step's matrix products: the backward pass multiplies each of the forward's twice."""
 RULE = "operations: 3 x the matrix products of the forward pass, the logits' too; 2 a multiply-add"
+ORIGINAL = "by transformers' Trainer, in float16 on a GPU, not compiled"
 COLUMNS = {
     "context": "{context:,}",
     "parameters": "{parameters:,}",
@@ -81,7 +82,10 @@ class LmContender:
         self.name, self._steps = name, settings.steps
         self.memory = DeviceMemory(torch.device(settings.device))
         with self.memory.counted():
-            self.model = model = place(build_shaped(name, settings.seed), settings.device)
+            self._make(name, settings)
+
+    def _make(self, name: str, settings: LmBenchSettings) -> None:
+        self.model = model = place(build_shaped(name, settings.seed), settings.device)
         language = LanguageModel(model)
         self.context = language.context
         if settings.tokens < self.context:
@@ -150,8 +154,13 @@ def bench_lm(names: Sequence[str], settings: LmBenchSettings, *, original: Path 
     first = contenders[0]
     assert isinstance(first, LmContender)
     if original is not None:
-        contenders.append(_original(original, first, settings))
-        notes.append(f"original: {MODEL} of {original.name}, by transformers' Trainer, not compiled")
+        try:
+            contenders.append(_original(original, first, settings))
+            notes.append(f"original: {MODEL} of {original.name} {ORIGINAL}")
+        except InputError:
+            raise
+        except CANNOT_RUN as error:
+            leave_out("original", error, notes, first=False)
     take_turns(contenders, settings.warm_up, notes, called="warm-up")
     seconds = take_turns(contenders, settings.rounds, notes)
     bf16 = first.run.bf16
@@ -175,6 +184,10 @@ def _original(script: Path, first: LmContender, settings: LmBenchSettings) -> Or
     if not isinstance(first.model[0], MaskedMixer):
         raise InputError(f"--original has the shape of the first model, and {first.name} is no mixer")
     shape = first.model[0].config
+    if shape.changed or shape.expansion != 4:
+        raise InputError(
+            f"--original is a flat mixer of expansion 4, and {first.name} is another; name small"
+        )
     return OriginalContender(
         script,
         width=shape.width,

@@ -3,6 +3,7 @@
 Its scripts read data and train as they are imported. So of one only the definitions are run, with the two
 values that these read beside their arguments. Its model is trained as it trains it: by transformers' Trainer,
 in float16 on a GPU with float32 weights, by `adamw_torch`, not compiled, with logits and their loss whole.
+Only its filter of losses that are not finite is off, since nobody would see that no step was made.
 """
 
 import ast
@@ -24,7 +25,7 @@ from mixbench.retrievers.flops import count_flops
 
 MODEL = "LanguageMixer"
 WARM_UP = 3
-"""Steps of each round that are not timed: the trainer makes optimiser and loader anew."""
+"""Steps of each round that are not timed: the trainer makes its loader anew."""
 READ = ("torch", "einops")
 """Packages that the definitions are given; what else a script imports, its model does not need."""
 
@@ -33,7 +34,8 @@ class OriginalContender:
     """`LanguageMixer` of `script`, a file of a checkout, on random tokens; weights stay between rounds.
 
     Raises:
-        InputError: `script` cannot be read, does not define the model, or needs a package that is not here.
+        InputError: `script` cannot be read, does not define the model, or its definitions do not run here; or
+            `device` is another than the CPU or the first GPU, which the trainer takes.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class OriginalContender:
     ) -> None:
         self.name = "original"
         self.context, self.batch_size, self._steps = context, batch_size, steps
+        if device not in ("cpu", "cuda", "cuda:0"):
+            raise InputError(f"--original trains on cpu or cuda:0, not on {device}")
         build = definitions(script, {"tokenized_length": context, "device": device})[MODEL]
         torch.manual_seed(seed)
         self.memory = DeviceMemory(torch.device(device))
@@ -64,26 +68,24 @@ class OriginalContender:
             row = text[0]["input_ids"][None].to(device)
             self.flops_per_token = count_flops(lambda: self.model(row, labels=row)) / context
         with TemporaryDirectory() as folder:  # nothing is written there
-            self.trainer = Trainer(
-                model=self.model,
-                args=TrainingArguments(
-                    output_dir=folder,
-                    max_steps=steps + WARM_UP,
-                    per_device_train_batch_size=batch_size,
-                    learning_rate=5e-4,
-                    warmup_steps=500,
-                    fp16=device.startswith("cuda"),
-                    use_cpu=device == "cpu",
-                    optim="adamw_torch",
-                    save_strategy="no",
-                    logging_strategy="no",
-                    report_to=[],
-                    disable_tqdm=True,
-                    seed=seed,
-                ),
-                train_dataset=text,
-                callbacks=[self.window],
+            arguments = TrainingArguments(
+                output_dir=folder,
+                max_steps=steps + WARM_UP,
+                per_device_train_batch_size=batch_size,
+                learning_rate=5e-4,
+                warmup_steps=500,
+                fp16=device != "cpu",
+                use_cpu=device == "cpu",
+                optim="adamw_torch",
+                save_strategy="no",
+                logging_strategy="no",
+                logging_nan_inf_filter=False,
+                report_to=[],
+                disable_tqdm=True,
+                seed=seed,
             )
+            arguments._n_gpu = min(1, arguments.n_gpu)
+            self.trainer = Trainer(self.model, arguments, train_dataset=text, callbacks=[self.window])
         self.trainer.remove_callback(PrinterCallback)
 
     @property
@@ -105,7 +107,7 @@ def definitions(script: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Return what `script` defines, functions and classes, which find `values` among their globals.
 
     Raises:
-        InputError: it cannot be read, is no Python, lacks the model, or a package that it needs is not here.
+        InputError: it cannot be read, is no Python, lacks the model, or does not run here.
     """
     try:
         tree = ast.parse(script.read_text(encoding="utf-8"), str(script))
@@ -115,8 +117,8 @@ def definitions(script: Path, values: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"__name__": "original", **values}
     try:
         exec(compile(tree, str(script), "exec"), found)
-    except ImportError as error:
-        raise InputError(f"--original {script}: {error}; install that package") from error
+    except Exception as error:  # what others' code may raise
+        raise InputError(f"--original {script}: its definitions do not run here: {error}") from error
     if MODEL not in found:
         raise InputError(f"--original {script}: defines no {MODEL}; give mixer_lm/mixer_trainer_fineweb.py")
     return found

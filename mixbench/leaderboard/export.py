@@ -19,9 +19,6 @@ from mixbench.results import METRICS
 
 GAP = ("difference", "low", "high", "p_randomisation", "p_t", "effect")
 COSTS = tuple(field.name for field in fields(Figures))
-DECIMALS = 6
-"""Of numbers. Stored scores have nine: cut there, a mean of two of them would lie just between two numbers as
-often as not, and its last bit decide, which differs between machines."""
 
 
 def to_csv(analysis: Analysis) -> str:
@@ -157,9 +154,12 @@ def _ends(cell: Cell | None) -> Sequence[float | None]:
 
 
 def _steady(value: Any) -> Any:
-    """Return `value` with its numbers cut, so that all machines write the same."""
+    """Return `value` with its numbers cut to six digits, so that all machines write the same.
+
+    The first cut is where they begin to differ: what lies just between two numbers then does so everywhere.
+    """
     if isinstance(value, float):
-        return round(value, DECIMALS)
+        return float(f"{float(f'{value:.9g}'):.6g}")
     if isinstance(value, dict):
         return {key: _steady(each) for key, each in value.items()}
     return [_steady(each) for each in value] if isinstance(value, list | tuple) else value

@@ -23,7 +23,8 @@ FEWEST = 4_096
 class Shortlist:
     """Rows (queries), positions (documents) and values, all [C]. At most 65,536 queries.
 
-    Threads may share it: what one works on others do not see, and the bars only rise.
+    Threads may share it: what one works on others do not see. A bar that one sets another may put back to
+    what it was; that too leaves out nothing of the best.
     """
 
     def __init__(self, margins_Q: Floats32, k: int) -> None:

@@ -1,7 +1,9 @@
 """Compiling a network for training: block by block, for every number and length of texts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any
 
 from torch import nn
 from torch.fx.experimental import _config as shapes
@@ -13,15 +15,31 @@ def compiled_blocks(network: nn.Module) -> Iterator[None]:
     blocks = blocks_of(network)
     for block in blocks:
         block.compile(dynamic=True)
-    before = shapes.use_duck_shape
-    # Else a first chunk of 512 texts at width 512 is taken for a rule, and the next is compiled anew.
-    shapes.use_duck_shape = False
+        assert block._compiled_call_impl is not None
+        block._compiled_call_impl = _of_any_shape(block._compiled_call_impl)
     try:
         yield
     finally:
-        shapes.use_duck_shape = before
         for block in blocks:
             block._compiled_call_impl = None
+
+
+def _of_any_shape(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Call with each size its own: else a first chunk of 512 texts at width 512 is taken for a rule.
+
+    The next would be compiled anew. The setting is that of a thread, and autograd has some of its own.
+    """
+
+    @wraps(call)
+    def called(*arguments: Any, **named: Any) -> Any:
+        before = shapes.use_duck_shape
+        shapes.use_duck_shape = False
+        try:
+            return call(*arguments, **named)
+        finally:
+            shapes.use_duck_shape = before
+
+    return called
 
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
