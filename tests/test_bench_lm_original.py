@@ -58,9 +58,9 @@ def test_its_model_takes_part_in_the_shape_of_the_first(script: Path) -> None:
         (("LanguageMixer", "Other"), "defines no LanguageMixer; give mixer_lm/mixer_trainer_fineweb.py"),
         (
             ("import torch\n", "import torch.nowhere\n"),
-            "do not run here: No module named 'torch.nowhere'",
+            r"its definitions fail \(No module named 'torch.nowhere'\); give .*, and install einops",
         ),
-        (("import torch\n", "import torch as\n"), "cannot be read as Python: invalid syntax"),
+        (("import torch\n", "import torch as\n"), r"cannot be read as Python \(invalid syntax"),
     ],
 )
 def test_a_script_that_does_not_serve_is_refused(script: Path, change: tuple[str, str], says: str) -> None:

@@ -20,6 +20,7 @@ from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.retrievers.cpu_encoding import CPU_TOKENS, cpu_batches
 from mixbench.retrievers.dense import DenseRetriever
 from mixbench.retrievers.topk import best_columns, search_chunks
+from mixbench.training.collating import embed_all
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 WORDS = {"[UNK]": [0, 0], "east": [1, 0], "far": [3, 0], "north": [0, 2], "west": [-1, 0], "lost": [0, 0]}
@@ -395,3 +396,16 @@ def test_what_has_many_shapes_is_not_encoded_by_kernels_that_plan_for_each() -> 
             assert cuda.flash_sdp_enabled()
         assert cuda.cudnn_sdp_enabled() is before
     cuda.enable_cudnn_sdp(True)
+
+
+def test_every_encoder_leaves_such_kernels_out_while_its_network_runs(
+    bert: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    hook = bert[0].register_forward_hook(lambda *_: seen.append(torch.backends.cuda.cudnn_sdp_enabled()))
+    dense(bert).encode_queries(["a wing"])
+    embed_all(bert, ["a wing"], None, lambda _: None)
+    hook.remove()
+    assert seen == [False, False]
+    assert torch.backends.cuda.cudnn_sdp_enabled()

@@ -7,7 +7,6 @@ Only its filter of losses that are not finite is off, since nobody would see tha
 """
 
 import ast
-import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,13 +16,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from mixbench.errors import InputError, MixbenchError
+from mixbench.errors import InputError
 from mixbench.experiments.device_memory import DeviceMemory
 from mixbench.experiments.model_work import count_parameters
-from mixbench.experiments.step_window import StepWindow
+from mixbench.experiments.step_window import StepWindow, timed_training
 from mixbench.retrievers.flops import count_flops
 
 MODEL = "LanguageMixer"
+ASKED = "give mixer_lm/mixer_trainer_fineweb.py of a checkout, and install einops"
 WARM_UP = 3
 """Steps of each round that are not timed: the trainer makes its loader anew."""
 READ = ("torch", "einops")
@@ -96,11 +96,7 @@ class OriginalContender:
     def run_round(self) -> float:
         """Train, and return the seconds of the timed steps. Raises MixbenchError for a loss not finite."""
         with self.memory.counted():
-            loss = self.trainer.train().training_loss
-        if not math.isfinite(loss):
-            raise MixbenchError(f"the mean loss of {self.name} is {loss}; give another --seed")
-        assert self.window.seconds is not None
-        return self.window.seconds
+            return timed_training(self.name, self.trainer, self.window)
 
 
 def definitions(script: Path, values: dict[str, Any]) -> dict[str, Any]:
@@ -112,15 +108,15 @@ def definitions(script: Path, values: dict[str, Any]) -> dict[str, Any]:
     try:
         tree = ast.parse(script.read_text(encoding="utf-8"), str(script))
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"--original {script}: cannot be read as Python: {error}") from error
+        raise InputError(f"--original {script}: cannot be read as Python ({error}); {ASKED}") from error
     tree.body = [node for node in tree.body if _is_kept(node)]
     found: dict[str, Any] = {"__name__": "original", **values}
     try:
         exec(compile(tree, str(script), "exec"), found)
     except Exception as error:  # what others' code may raise
-        raise InputError(f"--original {script}: its definitions do not run here: {error}") from error
+        raise InputError(f"--original {script}: its definitions fail ({error}); {ASKED}") from error
     if MODEL not in found:
-        raise InputError(f"--original {script}: defines no {MODEL}; give mixer_lm/mixer_trainer_fineweb.py")
+        raise InputError(f"--original {script}: defines no {MODEL}; {ASKED}")
     return found
 
 

@@ -1,11 +1,13 @@
 """The timed part of a training run: whole steps, each with the loading of its batch."""
 
+import math
 import time
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
+from mixbench.errors import MixbenchError
 from mixbench.experiments.matmul_peak import synchronise
 
 
@@ -33,3 +35,16 @@ class StepWindow(TrainerCallback):
         elif state.global_step == state.max_steps and self.started is not None:
             synchronise(self.device)
             self.seconds = time.perf_counter() - self.started
+
+
+def timed_training(name: str, trainer: Trainer, window: StepWindow) -> float:
+    """Train once, and return the seconds of the steps that `window`, one of the trainer's callbacks, times.
+
+    Raises:
+        MixbenchError: the loss is not finite, so what was timed is no training.
+    """
+    loss = trainer.train().training_loss
+    if not math.isfinite(loss):
+        raise MixbenchError(f"the mean loss of {name} is {loss}; give another --seed")
+    assert window.seconds is not None
+    return window.seconds

@@ -1,6 +1,5 @@
 """One model of `mixbench bench train`: its own trainer, the work of a pair, and its rounds."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -8,7 +7,6 @@ from sentence_transformers import SentenceTransformer
 from transformers import PrinterCallback
 
 from mixbench.data.pairs import Pairs
-from mixbench.errors import MixbenchError
 from mixbench.experiments.device_memory import DeviceMemory
 from mixbench.experiments.model_work import (
     count_parameters,
@@ -17,7 +15,7 @@ from mixbench.experiments.model_work import (
     forward_flops,
     limit_length,
 )
-from mixbench.experiments.step_window import StepWindow
+from mixbench.experiments.step_window import StepWindow, timed_training
 from mixbench.models.load import place
 from mixbench.training.config import TrainConfig
 from mixbench.training.trainer import build_trainer
@@ -69,11 +67,7 @@ class Contender:
             MixbenchError: the loss is not finite, so what was timed is no training.
         """
         with self.memory.counted():
-            loss = self.trainer.train().training_loss
-        if not math.isfinite(loss):
-            raise MixbenchError(f"the mean loss of {self.name} is {loss}; give another --seed")
-        assert self.window.seconds is not None
-        return self.window.seconds
+            return timed_training(self.name, self.trainer, self.window)
 
 
 def tokens_per_pair(model: SentenceTransformer, pairs: Pairs) -> float:

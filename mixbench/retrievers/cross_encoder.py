@@ -7,6 +7,7 @@ from torch import nn
 
 from mixbench.data import Document
 from mixbench.errors import InputError
+from mixbench.retrievers.attention import attention_of_any_shape
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -60,6 +61,7 @@ class CrossEncoderScorer:
         """Parameters of the model, embeddings included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @attention_of_any_shape()
     def score(
         self,
         queries: Sequence[str],

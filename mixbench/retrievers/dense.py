@@ -233,12 +233,13 @@ class DenseRetriever:
             self.encoding.note_batch(self._fitting)
         return embeddings
 
+    @attention_of_any_shape()
     def _in_batches(self, encode: Callable[..., Tensor], texts: list[str], size: int) -> Tensor:
         encode = partial(encode, batch_size=size)
         if self.model.device.type == "cpu" and texts:
             batches = cpu_batches(texts, size, self.max_length)
             return encode_on_cpu(self.model, encode, texts, batches, self.advance)
-        with self._counted(size), attention_of_any_shape():
+        with self._counted(size):
             return encode(texts)
 
     @contextmanager

@@ -34,7 +34,7 @@ FLOATS = 2**21
 FIXED_BYTES = 2**25
 """Bytes that a thread takes for documents, scores and products."""
 CANDIDATE_BYTES = 96
-"""Bytes that a candidate takes, while all are sorted too; a thread has twice as many as are asked for."""
+"""Bytes that a candidate takes while all are sorted; a thread sorts up to twice as many as are asked for."""
 DOUBLES = 2**19
 """Numbers of documents that a thread scores exactly at once."""
 LARGEST = 1e36

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mixbench.data import Document
 from mixbench.errors import MixbenchError
+from mixbench.retrievers.attention import attention_of_any_shape
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -105,6 +106,7 @@ class TokenEncoder:
         """Parameters of the model, embeddings included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @attention_of_any_shape()
     def encode_queries(self, queries: Sequence[str]) -> list[Tensor]:
         """Return the tokens of each query, (S, D), on the model's device."""
         found = self.model.encode_query(
@@ -114,6 +116,7 @@ class TokenEncoder:
             self._unit(vectors, "query", query[:80]) for vectors, query in zip(found, queries, strict=True)
         ]
 
+    @attention_of_any_shape()
     def encode_documents(self, documents: Sequence[Document]) -> list[Tensor]:
         """Return the tokens of each document, title before text, (T, D), on the model's device."""
         found = self.model.encode_document(

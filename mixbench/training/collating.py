@@ -183,6 +183,7 @@ class Collator:
         return {**column, "order": column["order"][: len(own)], "size": len(numbers)}
 
 
+@attention_of_any_shape()
 def embed_all(
     model: SentenceTransformer,
     texts: Sequence[str],
@@ -207,8 +208,7 @@ def embed_all(
             for chunk in column["chunks"]
         ]
         on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        in_bf16 = torch.autocast(device.type, torch.bfloat16, enabled=on_gpu)
-        with torch.inference_mode(), in_bf16, attention_of_any_shape():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
             parts.append(embed(model, column).float().cpu().numpy())
         advance(len(part))
     return np.concatenate(parts)

@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from mixbench.data.pairs import Pairs, PairSource, weighted
 from mixbench.errors import InputError
+from mixbench.retrievers.attention import attention_of_any_shape
 from mixbench.retrievers.lengths import limit_length
 from mixbench.training.batches import OneSourceBatches
 from mixbench.training.callbacks import Deadline, LastStep, Report
@@ -176,6 +177,7 @@ def _restore_best(
     return best
 
 
+@attention_of_any_shape()
 def _score(evaluator: InformationRetrievalEvaluator, model: SentenceTransformer) -> float:
     return first(lambda: float(evaluator(model)[METRIC]))
 

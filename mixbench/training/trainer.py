@@ -176,10 +176,11 @@ class CheckpointTrainer(SentenceTransformerTrainer):
         named = self.loss.named_parameters()
         return {name: value for name, value in named if id(value) not in of_model}
 
+    @attention_of_any_shape()
     def train(self, *arguments: Any, **settings: Any) -> Any:
         """Train, compiled if that is wanted, and by attention that suits chunks of many shapes."""
         compiled = compiled_blocks(self.model[0]) if self.compiles else nullcontext()
-        with compiled, attention_of_any_shape():
+        with compiled:
             return super().train(*arguments, **settings)
 
     def evaluate(self, *arguments: Any, **settings: Any) -> dict[str, float]:
