@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import Run, refused
 
 from mixbench.errors import InputError, MixbenchError, UnknownName
@@ -48,6 +49,19 @@ def test_a_peer_encodes_as_its_users_do_and_ours_gives_the_same_embeddings() -> 
     np.testing.assert_allclose(theirs, np.asarray(ours.encode(texts)), atol=1e-6)
     assert peer.settings.startswith("sentence-transformers ")
     assert peer.model.max_seq_length == 16
+
+
+def test_weights_are_in_the_type_that_a_name_begins_with() -> None:
+    names = ["mixer-tiny", "bfloat16:mixer-tiny", f"float16:{FLAT}", "bfloat16:st:mixer-tiny"]
+    opened = [open_encoder(name, OPTIONS) for name in names]
+    assert [each.model.dtype for each in opened] == [
+        torch.float32,
+        torch.bfloat16,
+        torch.float16,
+        torch.bfloat16,
+    ]
+    assert opened[3].settings.startswith("sentence-transformers ")
+    assert "int8" in open_encoder(f"int8:{FLAT}", OPTIONS).settings
 
 
 def test_an_untrained_preset_takes_another_shape() -> None:

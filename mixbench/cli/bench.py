@@ -118,8 +118,9 @@ def bench_encode_command(
         typer.Option(
             "--model",
             "-m",
-            help="As for eval; st:MODEL is sentence-transformers' own encode, int8:MODEL ours in int8,"
-            " PRESET[FIELD=VALUE,...] another shape; repeatable. [st:minilm, minilm, mixer-tiny]",
+            help="As for eval; st:MODEL is sentence-transformers' own encode, DTYPE:MODEL in that type,"
+            " PRESET[FIELD=VALUE,...] another shape, float16:st:MODEL goes too; repeatable."
+            " [st:minilm, minilm, mixer-tiny]",
         ),
     ] = None,
     task: Annotated[

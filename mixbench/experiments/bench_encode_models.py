@@ -1,8 +1,8 @@
 """The names of `mixbench bench encode`, and what they encode with.
 
 Beside every dense model that `eval` takes there are three forms: `st:MODEL`, which encodes by
-sentence-transformers' own `encode` as its users call it; `int8:MODEL`, whose linear layers are in int8; and
-`PRESET[FIELD=VALUE,...]`, an untrained preset of another shape.
+sentence-transformers' own `encode` as its users call it; `DTYPE:MODEL`, whose weights are in that data type,
+as `int8:minilm` or `float16:st:minilm`; and `PRESET[FIELD=VALUE,...]`, an untrained preset of another shape.
 """
 
 import re
@@ -20,11 +20,11 @@ from mixbench.experiments.shaping import read_changes
 from mixbench.experiments.systems import MINILM, EncoderOptions, minilm_folder, open_system
 from mixbench.models import PRESETS, build_model
 from mixbench.models.load import load_model, place
-from mixbench.models.weights import INT8, cast_weights, weights_recipe
+from mixbench.models.weights import DTYPES, INT8, cast_weights, weights_recipe
 from mixbench.retrievers.cpu_encoding import CPU_TOKENS
 from mixbench.retrievers.dense import DenseRetriever
 
-PEER, IN_INT8 = "st:", "int8:"
+PEER = "st:"
 CHANGED = re.compile(r"(?P<base>[^\[\]]+)\[(?P<fields>[^\[\]]+)\]")
 
 
@@ -48,8 +48,13 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
         CheckpointError: its folder or package cannot be used.
     """
     start = time.perf_counter()
-    if name.startswith(PEER):
-        model = open_peer(name.removeprefix(PEER), options)
+    dtype, _, own = name.partition(":")
+    if dtype in (*DTYPES, INT8):
+        options = replace(options, dtype=dtype)
+    else:
+        own = name
+    if own.startswith(PEER):
+        model = open_peer(own.removeprefix(PEER), options)
         return BenchEncoder(
             name=name,
             settings=f"sentence-transformers {version('sentence-transformers')} encode",
@@ -57,8 +62,7 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
             encode=lambda texts: model.encode(list(texts), batch_size=options.batch_size),
             load_seconds=time.perf_counter() - start,
         )
-    own = name.removeprefix(IN_INT8)
-    retriever = _open_ours(own, options if own == name else replace(options, dtype=INT8))
+    retriever = _open_ours(own, options)
     batches = f"{CPU_TOKENS:,} tokens a batch" if options.device == "cpu" else None
     return BenchEncoder(
         name=name,
