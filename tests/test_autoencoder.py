@@ -15,7 +15,7 @@ from mixbench.models.autoencoder import Autoencoder
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model
 from mixbench.training.language_config import PretrainConfig
-from mixbench.training.language_loss import token_loss
+from mixbench.training.language_loss import HeadLoss, token_loss
 from mixbench.training.language_record import TextRead
 from mixbench.training.pretrain import pretrain
 from mixbench.training.record import Origin
@@ -47,7 +47,7 @@ def test_a_decoder_reads_one_embedding_and_first_guesses_among_all_tokens(tokeni
     halves = Autoencoder(model).eval()
     z_BTd = halves.states.encoder(ids_BW[:, :-1]).mean(1, keepdim=True).expand(-1, CONTEXT, -1).contiguous()
     assert torch.equal(halves.states.decoder(z_BTd), halves.states(ids_BW[:, :-1]))
-    own = token_loss(halves.states, halves.head, ids_BW, halves.ahead).item()
+    own = token_loss(halves.states, HeadLoss(halves.head), ids_BW, halves.ahead).item()
     assert own == pytest.approx(math.log(len(tokenizer)), abs=1.0)
     logits_NV = halves.head(halves.states(ids_BW[:, :-1])).flatten(0, 1)
     cross = torch.nn.functional.cross_entropy(logits_NV, ids_BW[:, :-1].flatten()).item()

@@ -21,7 +21,7 @@ from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import load_model
 from mixbench.results import find_results
 from mixbench.retrievers.dense import DenseRetriever
-from mixbench.training.language_loss import token_loss
+from mixbench.training.language_loss import HeadLoss, token_loss
 
 WIDTH, DEPTH = 64, 2
 TEXTS = ["", "wing", "the red cat is a cat", DOCUMENTS[3], 9 * DOCUMENTS[4]]
@@ -160,7 +160,7 @@ def test_the_first_loss_is_that_of_guessing_among_all_tokens(
 ) -> None:
     ids = torch.randint(2, 300, (32, CONTEXT + 1), generator=torch.manual_seed(seed))
     language = tiny_language(tokenizer, "gpt", seed)
-    loss = token_loss(language.states, language.head, ids).item()
+    loss = token_loss(language.states, HeadLoss(language.head), ids).item()
     assert loss == pytest.approx(math.log(len(tokenizer)), abs=0.05)
 
 

@@ -30,7 +30,7 @@ from mixbench.errors import InputError, MissingData, MixbenchError
 from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import load_model, model_sha256
 from mixbench.training.language_config import PretrainConfig
-from mixbench.training.language_loss import token_loss
+from mixbench.training.language_loss import HeadLoss, token_loss
 from mixbench.training.language_record import TextRead
 from mixbench.training.pretrain import pretrain
 from mixbench.training.record import Origin
@@ -61,7 +61,7 @@ def train(output: Path, tokenizer, text: TextRead, kind: str = "right", **change
 def test_the_first_loss_is_that_of_guessing_among_all_tokens(tokenizer, kind) -> None:
     ids = torch.randint(2, 300, (16, CONTEXT + 1), generator=torch.manual_seed(0))
     language = tiny_language(tokenizer, kind)
-    loss = token_loss(language.states, language.head, ids).item()
+    loss = token_loss(language.states, HeadLoss(language.head), ids).item()
     assert loss == pytest.approx(math.log(len(tokenizer)), abs=0.1)
 
 
@@ -69,7 +69,7 @@ def test_the_loss_in_chunks_and_its_gradient_are_those_of_all_logits_at_once(tok
     ids = torch.randint(2, 300, (3, CONTEXT + 1), generator=torch.manual_seed(0))
     whole, parts = tiny_language(tokenizer), tiny_language(tokenizer)
     expected = cross_entropy(whole(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-    found = token_loss(parts.states, parts.head, ids, rows=7)
+    found = token_loss(parts.states, HeadLoss(parts.head), ids, rows=7)
     assert found.item() == pytest.approx(expected.item(), abs=1e-6)
     expected.backward()
     found.backward()

@@ -105,7 +105,7 @@ class LmContender:
         ids_BT = self.run.windows.batch(0, 1)[:, :-1]
         with torch.no_grad():
             self.flops_per_token = count_flops(lambda: language(ids_BT)) / self.context
-        self.layers = self.run.compiled() if settings.compile else (self.run.states, self.run.head)
+        self.layers = self.run.compiled() if settings.compile else (self.run.states, self.run.summed)
 
     @property
     def tokens(self) -> int:

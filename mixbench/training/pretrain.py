@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from mixbench.errors import MixbenchError
 from mixbench.training.language_checkpoint import History, load_checkpoint, make_optimizer, save_checkpoint
 from mixbench.training.language_config import FREE_ON_RESUME, PretrainConfig
-from mixbench.training.language_loss import Layer, token_loss
+from mixbench.training.language_loss import HeadLoss, States, Summed, token_loss
 from mixbench.training.language_record import LanguageOutcome, TextRead, language_files
 from mixbench.training.record import Origin, weights_sha256
 from mixbench.training.tokens import split_tokens
@@ -127,8 +127,8 @@ class PretrainRun:
         assert isinstance(language, nn.Module)
         self.network: nn.Module = language.eval()  # no dropout: resuming then needs no random state
         self.config, self.folder, self.report, self.device = config, folder, report, model.device
-        self.states: Layer = language.states
-        self.head: Layer = language.head
+        self.states: States = language.states
+        self.summed: Summed = HeadLoss(language.head)
         self.ahead = language.ahead
         end = int(language.tokenizer.eos_token_id)
         train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed, _named(text))
@@ -152,12 +152,12 @@ class PretrainRun:
         else:
             self.history.validation[0], self.history.clock[0] = self.validation_loss(), 0.0
             self.report(0, self.history.validation[0], self.history.validation[0])
-        states, head = self.compiled() if self.config.compile else (self.states, self.head)
+        states, summed = self.compiled() if self.config.compile else (self.states, self.summed)
         deadline = time.monotonic() + 60 * (self.config.max_minutes or math.inf)
         mark, logged, total = time.monotonic(), self.history.step, torch.zeros((), device=self.device)
         stopped = False
         while self.history.step < self.steps and not stopped:
-            total += self.step(states, head)
+            total += self.step(states, summed)
             step = self.history.step
             stopped = time.monotonic() > deadline and step < self.steps
             evaluated = step % self.every == 0 or step == self.steps
@@ -172,14 +172,14 @@ class PretrainRun:
             total.zero_()
         return stopped
 
-    def step(self, states: Layer, head: Layer) -> Tensor:
-        """Make the next optimiser step by `states` and `head`, as they are or compiled; return its loss."""
+    def step(self, states: States, summed: Summed) -> Tensor:
+        """Make the next optimiser step by `states` and `summed`, as they are or compiled; return its loss."""
         ids_BW = self.windows.batch(self.history.step, self.config.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.history.step, self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
-            loss = token_loss(states, head, ids_BW, self.ahead)
+            loss = token_loss(states, summed, ids_BW, self.ahead)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
@@ -218,7 +218,7 @@ class PretrainRun:
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         with self._precision():
             for ids_BW in torch.split(self.held, self.config.batch_size):
-                total += token_loss(self.states, self.head, ids_BW, self.ahead).double() * len(ids_BW)
+                total += token_loss(self.states, self.summed, ids_BW, self.ahead).double() * len(ids_BW)
         return float(total) / len(self.held)
 
     @torch.no_grad()
@@ -226,7 +226,8 @@ class PretrainRun:
         """Return the loss (windows,) of each held-out window, on the CPU."""
         with self._precision():
             losses = [
-                token_loss(self.states, self.head, ids_BW, self.ahead) for ids_BW in torch.split(self.held, 1)
+                token_loss(self.states, self.summed, ids_BW, self.ahead)
+                for ids_BW in torch.split(self.held, 1)
             ]
         return torch.stack(losses).cpu()
 
@@ -234,14 +235,14 @@ class PretrainRun:
         """Return the most bytes that tensors have had on the GPU since the run began; None on a CPU."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
-    def compiled(self) -> tuple[Layer, Layer]:
-        """Compile states and head, by one batch whose gradients are dropped, before the clock starts."""
-        states, head = torch.compile(self.states, dynamic=False), torch.compile(self.head, dynamic=False)
+    def compiled(self) -> tuple[States, Summed]:
+        """Compile states and loss, by one batch whose gradients are dropped, before the clock starts."""
+        states, summed = torch.compile(self.states, dynamic=False), torch.compile(self.summed, dynamic=False)
         with self._precision():
-            loss = token_loss(states, head, self.windows.batch(0, self.config.batch_size), self.ahead)
+            loss = token_loss(states, summed, self.windows.batch(0, self.config.batch_size), self.ahead)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.zero_grad(set_to_none=True)
-        return states, head
+        return states, summed
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.bf16 else nullcontext()
