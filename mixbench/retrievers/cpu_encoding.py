@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mixbench.retrievers.threads import one_thread_each, thread_pool
+from mixbench.retrievers.tokenising import preprocess_replaced
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -92,8 +93,5 @@ def _tokenising_in_turn(model: "SentenceTransformer") -> Iterator[None]:
         with lock:
             return preprocess(*arguments, **settings)
 
-    model.preprocess = in_turn  # type: ignore[method-assign]  # of this object alone
-    try:
+    with preprocess_replaced(model, in_turn):
         yield
-    finally:
-        del model.preprocess

@@ -22,6 +22,7 @@ from mixbench.retrievers.flops import count_flops
 from mixbench.retrievers.lengths import checked_length, limit_length
 from mixbench.retrievers.precision import precision_recipe
 from mixbench.retrievers.protocol import Ranking
+from mixbench.retrievers.tokenising import tokenising_ahead
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -239,7 +240,7 @@ class DenseRetriever:
         if self.model.device.type == "cpu" and texts:
             batches = cpu_batches(texts, size, self.max_length)
             return encode_on_cpu(self.model, encode, texts, batches, self.advance)
-        with self._counted(size):
+        with self._counted(size), tokenising_ahead(self.model, texts, size):
             return encode(texts)
 
     @contextmanager

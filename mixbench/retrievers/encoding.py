@@ -30,7 +30,15 @@ SHARD_BATCHES = 32
 """A shard has so many batches where that is more texts: in fewer, texts of a batch differ more in length."""
 LIBRARIES = ("sentence-transformers", "tokenizers", "torch", "transformers")
 PACKAGE = Path(__file__).parent.parent
-OWN_CODE = ("attention.py", "dense.py", "cpu_encoding.py", "encoding.py", "lengths.py", "threads.py")
+OWN_CODE = (
+    "attention.py",
+    "dense.py",
+    "cpu_encoding.py",
+    "encoding.py",
+    "lengths.py",
+    "threads.py",
+    "tokenising.py",
+)
 """Of this room, beside all of `models`."""
 
 T = TypeVar("T")
