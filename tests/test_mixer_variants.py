@@ -15,6 +15,7 @@ from mixbench.models.build import build_mixer_encoder
 from mixbench.models.mixer import MixerConfig
 from mixbench.models.token_mixing import GroupedMixing, KernelMixing, TokenMixing
 from mixbench.models.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from mixbench.retrievers.flops import count_flops
 
 KEEP = 5
 CAUSAL = ["groups", "heads", "kernel", "transfixer"]
@@ -253,3 +254,18 @@ def test_a_pooling_that_cannot_be_is_refused(
     sizes = {"width": 16, "depth": 1, "context": 8, "mixing": "none"}
     with pytest.raises(ValueError, match=message):
         build_mixer_encoder(sizes, tokenizer, seed=0, pooling=pooling)
+
+
+@pytest.mark.parametrize("alignment", ["left", "right"])
+@pytest.mark.parametrize("tokens", [5, 8, 11])
+def test_strips_of_a_long_causal_matrix_are_the_whole_product(
+    alignment: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixbench.models.token_mixing.STRIP", 4)
+    torch.manual_seed(0)
+    mixing, x_BTd = TokenMixing(12, alignment), torch.randn(2, tokens, 3)
+    whole_BTd = mixing(x_BTd)  # with gradients there are no strips
+    with torch.no_grad():
+        torch.testing.assert_close(mixing(x_BTd), whole_BTd.detach())
+        counted = count_flops(lambda: mixing(x_BTd))
+    assert counted < 2 * 2 * tokens * tokens * 3

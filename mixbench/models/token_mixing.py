@@ -16,6 +16,9 @@ from torch.nn.functional import conv1d, pad, scaled_dot_product_attention
 
 from mixbench.models.mixer_config import HEAD_WIDTH, MixerConfig
 
+STRIP = 512
+"""Rows of a causal matrix that a CPU multiplies at once, where it has more, without the columns beyond."""
+
 
 def _whole(weight: Tensor) -> Tensor:
     """Mask nothing: what stands in for `torch.tril` where later tokens are mixed too."""
@@ -43,14 +46,34 @@ class TokenMixing(nn.Module):
 
     def corner(self, tokens: int) -> tuple[Tensor, Tensor]:
         """Return the masked weight (..., T, T) and the bias (..., T, 1) for texts of T `tokens`."""
-        context = self.bias.shape[-1]
-        rows = slice(0, tokens) if self.alignment == "left" else slice(context - tokens, context)
+        rows = self._rows(tokens)
         return self.masked(self.weight[..., rows, rows]), self.bias[..., rows, None]
 
     def forward(self, x_BTd: Tensor) -> Tensor:
+        if self._worth_strips(x_BTd):
+            return self._in_strips(x_BTd)
         weight_TT, bias_T1 = self.corner(x_BTd.shape[1])
         mixed_BTd: Tensor = weight_TT @ x_BTd + bias_T1
         return mixed_BTd
+
+    def _rows(self, tokens: int) -> slice:
+        context = self.bias.shape[-1]
+        return slice(0, tokens) if self.alignment == "left" else slice(context - tokens, context)
+
+    def _worth_strips(self, x_BTd: Tensor) -> bool:
+        """Return whether strips are faster: not with gradients, each as large as the whole matrix."""
+        causal, long = self.masked is torch.tril, x_BTd.shape[1] > STRIP
+        return causal and long and x_BTd.device.type == "cpu" and not torch.is_grad_enabled()
+
+    def _in_strips(self, x_BTd: Tensor) -> Tensor:
+        rows = self._rows(x_BTd.shape[1])
+        weight_TT, bias_T1 = self.weight[rows, rows], self.bias[rows, None]
+        strips = []
+        for first in range(0, len(bias_T1), STRIP):
+            last = first + STRIP
+            weight_St = torch.tril(weight_TT[first:last, :last], diagonal=first)
+            strips.append(weight_St @ x_BTd[:, :last] + bias_T1[first:last])
+        return torch.cat(strips, dim=1)
 
 
 class GroupedMixing(TokenMixing):
