@@ -190,6 +190,20 @@ def test_train_dev_and_test_share_no_document_and_queries_go_with_theirs() -> No
         assert pairs.documents.square().mean().item() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.usefixtures("run")
+def test_standardised_embeddings_are_those_of_train_at_mean_0_and_deviation_1() -> None:
+    items = items_of_pairs(write_pairs())
+    retriever = open_for("tiny-static", items, Places(), EncoderOptions())
+    plain = embedded_parts(retriever, items, (3,), seed=0)
+    parts = embedded_parts(retriever, items, (3,), seed=0, standardise=True)
+    deviation_d, mean_d = torch.std_mean(plain["train"].documents, dim=0, correction=0)
+    for part, pairs in parts.items():
+        for name in ("queries", "documents"):
+            expected = (getattr(plain[part], name) - mean_d) / deviation_d
+            torch.testing.assert_close(getattr(pairs, name), expected, rtol=1e-4, atol=1e-4)
+        assert torch.equal(pairs.positives, plain[part].positives)
+
+
 def test_match_prints_a_table_with_the_cross_entropy_of_chance(run: Run) -> None:
     ended = match(run, "--pairs", write_pairs(), "--matcher", "cosine", "--matcher", "l2")
     assert ended.status == 0, ended.err

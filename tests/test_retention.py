@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from command import Run, refused
 from tiny_language import DOCUMENTS, tiny_encoder, tiny_tokenizer
 from torch import Tensor, nn
 
-from mixbench.errors import InputError
+from mixbench.errors import InputError, UnknownName
 from mixbench.models.decoder import MixerDecoder, build_decoder
 from mixbench.models.untrained import untrained_copy
 from mixbench.probes.retention import (
@@ -57,6 +58,14 @@ def test_an_embedding_that_holds_every_token_lets_all_of_them_be_rebuilt() -> No
     assert len(found) == 40
     assert accuracy(found) == 1
     assert max(text.cross_entropy for text in found) < 0.1
+
+
+def test_in_bf16_as_much_is_rebuilt() -> None:
+    training, held_out = whole(some_texts(300, 0)), whole(some_texts(40, 1))
+    settings = replace(SETTINGS, precision="bf16")
+    assert accuracy(measure_retention(decoder(VOCABULARY), training, held_out, settings)) == 1
+    with pytest.raises(UnknownName, match="unknown precision 'fp8'"):
+        replace(SETTINGS, precision="fp8")
 
 
 def test_of_tokens_that_the_embedding_does_not_hold_only_the_frequencies_are_rebuilt() -> None:

@@ -77,6 +77,9 @@ def match_command(
             help="mixer, equivariant, cosine, l1 or l2; repeatable. [mixer, equivariant, cosine]",
         ),
     ] = None,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="Bring each dimension to mean 0 and deviation 1 first.")
+    ] = False,
     depth: Annotated[int, typer.Option(min=1, help="Blocks of a matcher that is trained.")] = 8,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the pairs, a set for each.")] = 50,
     learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = 1e-4,
@@ -128,6 +131,7 @@ def match_command(
         settings=settings,
         rows=sets or (32,),
         matchers=matcher or ("mixer", "equivariant", "cosine"),
+        standardise=standardise,
         depth=depth,
     )
     print_measured(report, output, as_json=as_json)

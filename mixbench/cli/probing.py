@@ -94,6 +94,7 @@ def retention_command(
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 300,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts in a batch.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak, after warm-up.")] = 2e-3,
+    precision: Annotated[str, typer.Option(help="Of training: fp32 or bf16.")] = "fp32",
     seed: Annotated[int, typer.Option(min=0, help="Of the decoder, its batches and untrained weights.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file to write, with settings and origin.")
@@ -110,7 +111,13 @@ def retention_command(
     from mixbench.experiments.retaining import RetentionOptions, run_retention
     from mixbench.probes.retention import RetentionSettings
 
-    settings = RetentionSettings(steps=steps, batch_size=batch_size, rate=learning_rate, seed=seed)
+    settings = RetentionSettings(
+        steps=steps,
+        batch_size=batch_size,
+        rate=learning_rate,
+        precision=precision,  # type: ignore[arg-type]  # checked there
+        seed=seed,
+    )
     options = RetentionOptions(
         tokens=length,
         text=text,

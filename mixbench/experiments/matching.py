@@ -20,6 +20,7 @@ from mixbench.experiments.progress import say
 from mixbench.experiments.systems import EncoderOptions
 from mixbench.models.mixer import Block
 from mixbench.models.mixer_config import MixerConfig
+from mixbench.probes.learning import shift_and_scale
 from mixbench.probes.matcher import (
     BlockMatcher,
     CosineMatcher,
@@ -74,11 +75,12 @@ def run_matching(
     matchers: Sequence[str] = ("mixer", "equivariant", "cosine"),
     depth: int = 8,
     draws: int = 4,
+    standardise: bool = False,
 ) -> MatchReport:
     """Train and score matchers on the embeddings that `model` has of `items`, in sets of `rows` each.
 
     A tenth of the documents, with their queries, choose the epoch, and a fifth are tested on. `draws` sets
-    are scored for each test query.
+    are scored for each test query. `standardise` as in `embedded_parts`.
 
     Raises:
         InputError: a system without embeddings, or too few documents for a set.
@@ -89,7 +91,7 @@ def run_matching(
         if name not in MATCHERS:
             raise UnknownName.of("matcher", name, MATCHERS)
     retriever = open_for(model, items, places, options)
-    parts = embedded_parts(retriever, items, rows, settings.seed)
+    parts = embedded_parts(retriever, items, rows, settings.seed, standardise=standardise)
     scored = [
         _match(name, m, parts, settings, depth, draws, options.device) for m in rows for name in matchers
     ]
@@ -103,16 +105,20 @@ def run_matching(
         documents={part: len(pairs.documents) for part, pairs in parts.items()},
         left_out=items.left_out,
         in_domain=items.in_domain(retriever.training_sources),
-        settings=asdict(settings) | {"depth": depth, "draws": draws},
+        settings=asdict(settings) | {"depth": depth, "draws": draws, "standardise": standardise},
         rows=scored,
         provenance=describe_run(command=command, device=options.device, seed=settings.seed).model_dump(),
     )
 
 
 def embedded_parts(
-    retriever: Retriever, items: KnownItems, rows: Sequence[int], seed: int
+    retriever: Retriever, items: KnownItems, rows: Sequence[int], seed: int, *, standardise: bool = False
 ) -> dict[str, EmbeddedPairs]:
     """Return embedded pairs of train, dev and test, of which no two share a document.
+
+    All embeddings are scaled alike, so that a document's numbers have a mean square of about 1: the paper's
+    matcher reads states, which have no unit length. With `standardise` each dimension is shifted and scaled
+    to mean 0 and deviation 1 over the documents of train, so that what all texts share hides nothing.
 
     Raises InputError where a set of `rows` wants more documents than one of them has, and as `embed`.
     """
@@ -123,24 +129,26 @@ def embedded_parts(
     for m in rows:
         check_rows(m, min(map(len, chosen.values())))
     embeddings = embed(retriever, items)
-    return {part: _part(embeddings, items, documents, part) for part, documents in chosen.items()}
+    documents_Dd = embeddings.documents
+    shift, scale = torch.zeros(1), documents_Dd.shape[1] ** 0.5 / documents_Dd.norm(dim=1).mean()
+    if standardise:
+        shift, scale = shift_and_scale(documents_Dd[chosen["train"]])
+    scaled = embeddings._replace(
+        queries=(embeddings.queries - shift) * scale, documents=(documents_Dd - shift) * scale
+    )
+    return {part: _part(scaled, items, documents, part) for part, documents in chosen.items()}
 
 
 def _part(embeddings: ItemEmbeddings, items: KnownItems, documents: Tensor, part: str) -> EmbeddedPairs:
-    """Return the pairs whose documents are these.
-
-    All embeddings are scaled alike, so that a document's numbers have a mean square of about 1: the paper's
-    matcher reads states, which have no unit length.
-    """
+    """Return the pairs whose documents are these."""
     new_places = torch.full((len(items.documents),), -1)
     new_places[documents] = torch.arange(len(documents))
     positives = new_places[torch.from_numpy(items.positives)]
     if not (positives >= 0).any():
         raise InputError(f"{items.name}: no query looks for a document of its {part} part; give more pairs")
-    scale = embeddings.documents.shape[1] ** 0.5 / embeddings.documents.norm(dim=1).mean()
     return EmbeddedPairs(
-        queries=embeddings.queries[positives >= 0] * scale,
-        documents=embeddings.documents[documents] * scale,
+        queries=embeddings.queries[positives >= 0],
+        documents=embeddings.documents[documents],
         positives=positives[positives >= 0],
     )
 

@@ -8,18 +8,16 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from mixbench.errors import InputError, MixbenchError, UnknownName
+from mixbench.errors import InputError, MixbenchError
+from mixbench.probes.learning import Precision, check_precision, computing_in
 from mixbench.probes.matcher import check_rows
 from mixbench.probes.matcher_scoring import score_matcher
 from mixbench.probes.matcher_sets import EmbeddedPairs, drawn_batches
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +51,7 @@ class MatcherSettings:
         for name in ("warmup_steps", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; give 0 or more")
-        if self.precision not in get_args(Precision):
-            raise UnknownName.of("precision", self.precision, get_args(Precision))
+        check_precision(self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +96,10 @@ def train_matcher(
     matcher.to(device)
     train, dev = train.to(device), dev.to(device)
     optimiser = torch.optim.AdamW(
-        matcher.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        matcher.parameters(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=train.queries.is_cuda,
     )
     steps = settings.epochs * -(-len(train.queries) // settings.batch_size)
     schedule = LambdaLR(optimiser, lambda step: rate_share(step, settings.warmup_steps, steps))
@@ -138,7 +138,7 @@ def _train_epoch(
     device = train.queries.device
     total = torch.zeros((), device=device)
     for sets_Bmd, match_B in drawn_batches(train, rows, settings.batch_size, generator, shuffle=True):
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        with computing_in(settings.precision, device):
             numbers_BC = matcher(sets_Bmd)
         loss = torch.nn.functional.cross_entropy(numbers_BC.float(), match_B)
         optimiser.zero_grad()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mixbench.errors import InputError
+from mixbench.probes.learning import Precision, check_precision, computing_in, shift_and_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +27,13 @@ class RetentionSettings:
 
     Raises:
         InputError: a value is out of range.
+        UnknownName: there is no such precision.
     """
 
     steps: int = 300
     batch_size: int = 32
     rate: float = 2e-3
+    precision: Precision = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -39,6 +42,7 @@ class RetentionSettings:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
         if not 0 < self.rate < float("inf"):
             raise InputError(f"rate must be above 0, not {self.rate!r}")
+        check_precision(self.precision)
 
     def rate_at(self, step: int) -> float:
         """Return the rate of step `step`, from 0."""
@@ -85,8 +89,7 @@ def measure_retention(
         raise InputError("retention needs texts to train on and others to be held out")
     if not bool(training.embeddings_ND.isfinite().all() and held_out.embeddings_ND.isfinite().all()):
         raise InputError("the embeddings are not finite; hold the encoder's weights in float32")
-    mean_D = training.embeddings_ND.mean(0)
-    scale_D = _inverse_deviation(training.embeddings_ND, mean_D)
+    mean_D, scale_D = shift_and_scale(training.embeddings_ND)
     training = training._replace(embeddings_ND=(training.embeddings_ND - mean_D) * scale_D)
     held_out = held_out._replace(embeddings_ND=(held_out.embeddings_ND - mean_D) * scale_D)
     _train(decoder, training, settings, advance)
@@ -115,18 +118,12 @@ def guess_without_embedding(training: Embedded, held_out: Embedded, vocabulary: 
     ]
 
 
-def _inverse_deviation(embeddings_ND: Tensor, mean_D: Tensor) -> Tensor:
-    """Return 1 over the deviation of each dimension, 0 for one that only rounding changes."""
-    deviation_D = embeddings_ND.std(0, correction=0)
-    constant_D = deviation_D <= 1e-6 * mean_D.abs()
-    return (1 / deviation_D).masked_fill(constant_D, 0)
-
-
 def _train(
     decoder: nn.Module, training: Embedded, settings: RetentionSettings, advance: Callable[[int], None]
 ) -> None:
     decoder.train()
-    optimiser = torch.optim.AdamW(decoder.parameters(), weight_decay=0.01)
+    device = training.embeddings_ND.device
+    optimiser = torch.optim.AdamW(decoder.parameters(), weight_decay=0.01, fused=device.type == "cuda")
     draw = torch.Generator().manual_seed(settings.seed)
     order: list[int] = []
     for step in range(settings.steps):
@@ -134,7 +131,9 @@ def _train(
             order += torch.randperm(len(training.ids_NT), generator=draw).tolist()
         batch, order = order[: settings.batch_size], order[settings.batch_size :]
         embeddings_BD, ids_BT = (each[batch] for each in training)
-        loss = cross_entropy(_logits(decoder, embeddings_BD, ids_BT).flatten(0, 1), ids_BT.flatten())
+        with computing_in(settings.precision, device):
+            logits_BTV = _logits(decoder, embeddings_BD, ids_BT)
+        loss = cross_entropy(logits_BTV.flatten(0, 1).float(), ids_BT.flatten())
         if not math.isfinite(loss.item()):
             raise InputError(f"the decoder diverged at step {step}; take a lower rate than {settings.rate}")
         optimiser.zero_grad()
