@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from command import TASK, Run, add_task, evaluate, refused
 
+import mixbench
 from mixbench.results import find_results
 
 LAZY = ("torch", "mteb", "pydantic", "numpy", "sentence_transformers", "transformers", "datasets", "polars")
@@ -51,6 +52,11 @@ def test_help_of_a_verb_imports_no_heavy_library_either(verb: list[str]) -> None
     imported = imported_by(*verb, "--help")
     assert "typer" in imported
     assert imported.isdisjoint({*LAZY} - {"pydantic"})  # typer itself may read options through pydantic
+
+
+def test_the_version_is_printed_and_nothing_else(run: Run) -> None:
+    ended = run("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"mixbench {mixbench.__version__}\n", "")
 
 
 def test_every_verb_has_help_and_every_option_says_what_it_does(run: Run) -> None:

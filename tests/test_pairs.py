@@ -113,7 +113,7 @@ def test_a_changed_character_or_order_changes_the_hash():
     ("second_line", "problem"),
     [
         (b'{"query": "a", ', ":2: not JSON"),
-        (b'{"query": "a"}', ":2: no 'positive'; its keys are ['query']"),
+        (b'{"query": "a"}', ":2: no 'positive', its keys are ['query']; a line is {'query'"),
         (b'{"query": "a", "positive": " "}', ":2: 'positive' must be a non-empty text, not ' '"),
         (b'{"query": 3, "positive": "b"}', ":2: 'query' must be a non-empty text, not 3"),
         (b'["a", "b"]', ":2: not an object"),

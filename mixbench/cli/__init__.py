@@ -7,10 +7,11 @@ error (one line), 2 usage, 3 a check that failed. Rooms are imported inside verb
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+import mixbench
 from mixbench.cli.bench import bench_encode_command, bench_lm_command, bench_train_command
 from mixbench.cli.bench_harness import (
     bench_bm25_command,
@@ -114,7 +115,23 @@ def _app(text: str, verbs: dict[str, Callable[..., Any]]) -> typer.Typer:
     return made
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mixbench {mixbench.__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    del version  # its callback has answered
+
+
 app = _app("Evaluate retrievers, train masked mixers, publish leaderboards.", VERBS)
+app.callback()(_top)
 for group, (text, verbs) in GROUPS.items():
     app.add_typer(_app(text, verbs), name=group)
 

@@ -15,6 +15,7 @@ from mixbench.errors import InputError
 from mixbench.files import OPENERS, numbered_lines, parse_json
 
 HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+LINE = "a line is {'query': ..., 'positive': ...}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def read_pairs(path: Path) -> Pairs:
         pairs.append(_checked(row, path, number))
         negatives.append(_checked_negatives(row, path, number))
     if not pairs:
-        raise InputError.at(path, None, "holds no pairs; a line is {'query': ..., 'positive': ...}")
+        raise InputError.at(path, None, f"holds no pairs; {LINE}")
     name = path.name[: path.name.index(suffixes[-1])]
     return Pairs(
         name,
@@ -138,7 +139,7 @@ def _checked(row: Any, path: Path, number: int) -> tuple[str, str]:
         raise InputError.at(path, number, f"not an object with 'query' and 'positive' but {row!r:.60}")
     for key in ("query", "positive"):
         if key not in row:
-            raise InputError.at(path, number, f"no {key!r}; its keys are {sorted(row)!r:.200}")
+            raise InputError.at(path, number, f"no {key!r}, its keys are {sorted(row)!r:.200}; {LINE}")
         _check_text(row[key], repr(key), path, number)
     return row["query"], row["positive"]
 
