@@ -65,12 +65,16 @@ def test_the_first_loss_is_that_of_guessing_among_all_tokens(tokenizer, kind) ->
     assert loss == pytest.approx(math.log(len(tokenizer)), abs=0.1)
 
 
-def test_the_loss_in_chunks_and_its_gradient_are_those_of_all_logits_at_once(tokenizer) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_loss_in_chunks_and_its_gradient_are_those_of_all_logits_at_once(tokenizer, compiled) -> None:
     ids = torch.randint(2, 300, (3, CONTEXT + 1), generator=torch.manual_seed(0))
     whole, parts = tiny_language(tokenizer), tiny_language(tokenizer)
     expected = cross_entropy(whole(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-    found = token_loss(parts.states, HeadLoss(parts.head), ids, rows=7)
+    summed = HeadLoss(parts.head, rows=7, compiled=compiled)
+    found = token_loss(parts.states, summed, ids)
     assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    with torch.no_grad():
+        assert token_loss(parts.states, summed, ids).item() == pytest.approx(expected.item(), abs=1e-6)
     expected.backward()
     found.backward()
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):

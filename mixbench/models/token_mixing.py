@@ -53,8 +53,8 @@ class TokenMixing(nn.Module):
         if self._worth_strips(x_BTd):
             return self._in_strips(x_BTd)
         weight_TT, bias_T1 = self.corner(x_BTd.shape[1])
-        mixed_BTd: Tensor = weight_TT @ x_BTd + bias_T1
-        return mixed_BTd
+        # As one matrix a text: by @ torch copies the transposed texts into one, 5 % of a training step.
+        return torch.bmm(weight_TT.expand(len(x_BTd), -1, -1), x_BTd) + bias_T1
 
     def _rows(self, tokens: int) -> slice:
         context = self.bias.shape[-1]

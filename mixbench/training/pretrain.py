@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from mixbench.errors import MixbenchError
 from mixbench.training.language_checkpoint import History, load_checkpoint, make_optimizer, save_checkpoint
 from mixbench.training.language_config import FREE_ON_RESUME, PretrainConfig
-from mixbench.training.language_loss import HeadLoss, States, Summed, token_loss
+from mixbench.training.language_loss import Head, HeadLoss, States, token_loss
 from mixbench.training.language_record import LanguageOutcome, TextRead, language_files
 from mixbench.training.record import Origin, weights_sha256
 from mixbench.training.tokens import split_tokens
@@ -48,7 +48,7 @@ class Language(Protocol):
         """Module from ids (B, T) to states (B, T, d)."""
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Head:
         """Module from states to logits (..., V)."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -128,7 +128,7 @@ class PretrainRun:
         self.network: nn.Module = language.eval()  # no dropout: resuming then needs no random state
         self.config, self.folder, self.report, self.device = config, folder, report, model.device
         self.states: States = language.states
-        self.summed: Summed = HeadLoss(language.head)
+        self.summed = HeadLoss(language.head)
         self.ahead = language.ahead
         end = int(language.tokenizer.eos_token_id)
         train_N, held_N = split_tokens(text.ids_N, end, language.context, config.seed, _named(text))
@@ -172,7 +172,7 @@ class PretrainRun:
             total.zero_()
         return stopped
 
-    def step(self, states: States, summed: Summed) -> Tensor:
+    def step(self, states: States, summed: HeadLoss) -> Tensor:
         """Make the next optimiser step by `states` and `summed`, as they are or compiled; return its loss."""
         ids_BW = self.windows.batch(self.history.step, self.config.batch_size)
         for group in self.optimizer.param_groups:
@@ -235,9 +235,10 @@ class PretrainRun:
         """Return the most bytes that tensors have had on the GPU since the run began; None on a CPU."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
-    def compiled(self) -> tuple[States, Summed]:
+    def compiled(self) -> tuple[States, HeadLoss]:
         """Compile states and loss, by one batch whose gradients are dropped, before the clock starts."""
-        states, summed = torch.compile(self.states, dynamic=False), torch.compile(self.summed, dynamic=False)
+        states = torch.compile(self.states, dynamic=False)
+        summed = HeadLoss(self.summed.head, compiled=True)
         with self._precision():
             loss = token_loss(states, summed, self.windows.batch(0, self.config.batch_size), self.ahead)
         loss.backward()  # type: ignore[no-untyped-call]
