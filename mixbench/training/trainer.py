@@ -80,8 +80,9 @@ class CheckpointTrainer(SentenceTransformerTrainer):
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
+        # Copied without waiting, else a GPU stands still while the next batch is tokenised and cut.
         prepared: DataLoader[Any] = prepare_data_loader(
-            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
         )
         return prepared
 
