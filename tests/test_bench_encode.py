@@ -15,6 +15,7 @@ from mixbench.experiments.bench_encode_texts import spread_over, synthetic_texts
 from mixbench.experiments.model_work import count_tokens, forward_flops
 from mixbench.experiments.systems import EncoderOptions
 from mixbench.models import build_model
+from mixbench.models.int8 import Int8Linear
 
 OPTIONS = EncoderOptions(batch_size=2, max_length=16)
 SETTINGS = EncodeSettings(documents=3, tokens=8, rounds=2)
@@ -62,6 +63,11 @@ def test_weights_are_in_the_type_that_a_name_begins_with() -> None:
     ]
     assert opened[3].settings.startswith("sentence-transformers ")
     assert "int8" in open_encoder(f"int8:{FLAT}", OPTIONS).settings
+    parts = list(open_encoder(f"int8:st:{FLAT}", OPTIONS).model.modules())
+    assert [part for part in parts if isinstance(part, Int8Linear)]
+    assert not [part for part in parts if isinstance(part, torch.nn.Linear)]
+    with pytest.raises(UnknownName, match=r"unknown .* 'float16'"):
+        open_encoder("float16", OPTIONS)
 
 
 def test_an_untrained_preset_takes_another_shape() -> None:

@@ -204,6 +204,18 @@ def test_standardised_embeddings_are_those_of_train_at_mean_0_and_deviation_1() 
         assert torch.equal(pairs.positives, plain[part].positives)
 
 
+def test_match_standardises_and_computes_as_it_is_asked_to(run: Run) -> None:
+    def told(*options: str) -> dict:
+        return json.loads(match(run, "--pairs", path, "--matcher", "mixer", "--json", *options).out)
+
+    path = write_pairs()
+    asked = [told(), told("--standardise"), told("--precision", "bf16")]
+    assert [each["settings"]["standardise"] for each in asked] == [False, True, False]
+    assert [each["settings"]["precision"] for each in asked] == ["fp32", "fp32", "bf16"]
+    curves = [str(each["rows"][0]["training"]["curve"]) for each in asked]
+    assert len(set(curves)) == 3
+
+
 def test_match_prints_a_table_with_the_cross_entropy_of_chance(run: Run) -> None:
     ended = match(run, "--pairs", write_pairs(), "--matcher", "cosine", "--matcher", "l2")
     assert ended.status == 0, ended.err

@@ -265,7 +265,14 @@ def test_strips_of_a_long_causal_matrix_are_the_whole_product(
     torch.manual_seed(0)
     mixing, x_BTd = TokenMixing(12, alignment), torch.randn(2, tokens, 3)
     whole_BTd = mixing(x_BTd)  # with gradients there are no strips
+    shapes: list[torch.Size] = []
+    tril = torch.tril
+    monkeypatch.setattr(
+        torch, "tril", lambda weight, **rest: (shapes.append(weight.shape), tril(weight, **rest))[1]
+    )
     with torch.no_grad():
+        monkeypatch.setattr(mixing, "masked", torch.tril)
         torch.testing.assert_close(mixing(x_BTd), whole_BTd.detach())
         counted = count_flops(lambda: mixing(x_BTd))
-    assert counted < 2 * 2 * tokens * tokens * 3
+    assert shapes[0] == (4, 4)
+    assert counted == 2 * 2 * tokens * tokens * 3  # as where there are no strips

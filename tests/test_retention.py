@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mixbench.errors import InputError, UnknownName
 from mixbench.models.decoder import MixerDecoder, build_decoder
 from mixbench.models.untrained import untrained_copy
+from mixbench.probes.learning import shift_and_scale
 from mixbench.probes.retention import (
     Embedded,
     RetentionSettings,
@@ -58,6 +59,15 @@ def test_an_embedding_that_holds_every_token_lets_all_of_them_be_rebuilt() -> No
     assert len(found) == 40
     assert accuracy(found) == 1
     assert max(text.cross_entropy for text in found) < 0.1
+
+
+@pytest.mark.parametrize("mean", [0.0, 16.0])
+def test_a_dimension_that_only_rounding_changes_is_left_out(mean: float) -> None:
+    drawn_ND = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    rounded_N = mean + 1e-7 * max(1.0, mean) * drawn_ND[:, 2].sign()
+    _, scale_3 = shift_and_scale(torch.stack([drawn_ND[:, 0], 1e-3 * drawn_ND[:, 1], rounded_N], dim=1))
+    assert scale_3[2] == 0
+    assert scale_3[:2].tolist() == pytest.approx([1, 1000], rel=0.2)
 
 
 def test_in_bf16_as_much_is_rebuilt() -> None:
@@ -176,6 +186,18 @@ def test_each_model_stands_beside_its_untrained_copy_and_the_guess_without_an_em
     assert record["settings"]["tokens"] == 6
     assert record["models"] == {"mixer-tiny": record["models"]["mixer-tiny"]}
     assert record["provenance"]["seed"] == 0
+
+
+def test_the_decoder_learns_in_the_precision_that_is_asked_for(run: Run) -> None:
+    exact, rough = (
+        json.loads(run("retention", "mixer-tiny", *SMALL, "--json", "--precision", precision).out)["rows"]
+        for precision in ("fp32", "bf16")
+    )
+    trained = [
+        (one["cross_entropy"], other["cross_entropy"]) for one, other in zip(exact, rough, strict=True)
+    ]
+    assert all(one != other for one, other in trained[:2])
+    assert trained[2][0] == trained[2][1]  # the guess learns nothing
 
 
 def test_a_preset_is_its_own_untrained_control(run: Run) -> None:

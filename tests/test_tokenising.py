@@ -1,8 +1,11 @@
 """Batches made ahead: what a model reads is what its own preprocessing gives, bit by bit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from threading import enumerate as threads
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from mixbench.experiments.systems import minilm_folder
 from mixbench.models import build_model
+from mixbench.models.mixer import MaskedMixer
 from mixbench.retrievers.tokenising import AHEAD, TRIED, tokenising_ahead
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -39,19 +43,20 @@ def seen_by(model: SentenceTransformer) -> Iterator[tuple[list[dict[str, Any]], 
     """Collect what the network is given, and the number of texts of each call of its own preprocessing."""
     given: list[dict[str, Any]] = []
     asked: list[int] = []
-    own = model[0].preprocess
+    kind = type(model[0])
+    own = kind.preprocess
 
-    def counted(inputs: list[str], **settings: Any) -> dict[str, Any]:
+    @wraps(own)
+    def counted(self: Any, inputs: list[str], **settings: Any) -> dict[str, Any]:
         asked.append(len(inputs))
-        return own(inputs, **settings)
+        return own(self, inputs, **settings)
 
-    model[0].preprocess = counted
     hook = model[0].register_forward_pre_hook(lambda _, inputs: given.append(dict(inputs[0])))
     try:
-        yield given, asked
+        with patch.object(kind, "preprocess", counted):
+            yield given, asked
     finally:
         hook.remove()
-        del model[0].preprocess
 
 
 def same(found: dict[str, Any], expected: dict[str, Any]) -> bool:
@@ -116,15 +121,78 @@ def test_few_texts_are_left_to_the_model(texts: list[str]) -> None:
     assert torch.equal(found, encode(model, texts, None))
 
 
-def test_what_another_preprocessing_makes_of_texts_is_kept() -> None:
+class Unmarked(MaskedMixer):
+    """Reads one text that no sample holds in a way of its own."""
+
+    def preprocess(self, inputs: list[str], prompt: str | None = None, **rest: Any) -> dict[str, Tensor]:
+        return super().preprocess([without_brackets(text) for text in inputs], prompt, **rest)
+
+
+def without_brackets(text: str) -> str:
+    return text.strip("<>")
+
+
+def of_the_module(model: SentenceTransformer) -> None:
+    model[0].__class__ = Unmarked
+
+
+def of_the_object(model: SentenceTransformer) -> None:
+    own = model.preprocess
+    model.preprocess = lambda inputs, **rest: own([without_brackets(text) for text in inputs], **rest)
+
+
+@pytest.mark.parametrize("change", [of_the_module, of_the_object])
+def test_what_another_preprocessing_makes_of_a_few_texts_is_kept(change: Callable[..., None]) -> None:
     model = build_model("tiny", seed=0)
-    own = model[0].preprocess
-    model[0].preprocess = lambda inputs, **settings: own([text[::-1] for text in inputs], **settings)
-    with seen_by(model) as (_, asked), tokenising_ahead(model, TEXTS, 8):
+    rare = "<<<lift and drag>>>"
+    texts = [*TEXTS[:50], rare, *TEXTS[50:]]
+    place = sorted(texts, key=len, reverse=True).index(rare)
+    assert place % (len(texts) // TRIED)  # no text of the sample
+    expected = encode(model, [without_brackets(text) for text in texts], None)
+    change(model)
+    kept = vars(model).get("preprocess")
+    with tokenising_ahead(model, texts, 8):
+        found = encode(model, texts, None)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert vars(model).get("preprocess") is kept
+
+
+def test_what_is_given_beside_the_ids_of_each_text_is_left_to_the_model() -> None:
+    class Weighted(MaskedMixer):
+        only_tokenises = True
+
+        def preprocess(self, inputs: list[str], prompt: str | None = None, **rest: Any) -> dict[str, Any]:
+            return {**super().preprocess(inputs, prompt, **rest), "weights": [len(text) for text in inputs]}
+
+    model = build_model("tiny", seed=0)
+    model[0].__class__ = Weighted
+    with seen_by(model) as (given, _), tokenising_ahead(model, TEXTS, 8):
+        encode(model, TEXTS, None)
+    assert [len(features["weights"]) for features in given] == [
+        len(features["input_ids"]) for features in given
+    ]
+
+
+@pytest.mark.parametrize("multiple", [None, 8])
+def test_a_tokenizer_that_the_model_holds_itself_pads_as_before(multiple: int | None) -> None:
+    class Held(MaskedMixer):
+        only_tokenises = True
+
+        def preprocess(self, inputs: list[str], prompt: str | None = None, **_: Any) -> dict[str, Tensor]:
+            rows = self.tokenizer.encode_batch([f"{prompt or ''}{text}" for text in inputs])
+            ids, masks = ([getattr(row, name) for row in rows] for name in ("ids", "attention_mask"))
+            return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(masks)}
+
+    model = build_model("tiny", seed=0)
+    backend = model.tokenizer.backend_tokenizer
+    backend.enable_padding(pad_to_multiple_of=multiple)
+    backend.enable_truncation(model.max_seq_length)
+    model[0].__class__, model[0].tokenizer = Held, backend
+    expected, padding = encode(model, TEXTS, None), backend.padding
+    with tokenising_ahead(model, TEXTS, 8):
         found = encode(model, TEXTS, None)
-    assert sum(asked) > len(TEXTS)
-    model[0].preprocess = own
-    assert torch.equal(found, encode(model, [text[::-1] for text in TEXTS], None))
+    assert torch.equal(found, expected)
+    assert backend.padding == padding
 
 
 def test_padding_to_a_multiple_is_left_to_the_model() -> None:
@@ -153,8 +221,10 @@ def test_an_error_ends_the_encoding_and_leaves_the_model_as_it_was() -> None:
             raise RuntimeError("no memory left")
 
     hook = model[0].register_forward_pre_hook(fail)
+    before = {thread for thread in threads() if "ThreadPool" in thread.name}
     with pytest.raises(RuntimeError, match="no memory left"), tokenising_ahead(model, TEXTS, 8):
         encode(model, TEXTS, None)
+    assert {thread for thread in threads() if "ThreadPool" in thread.name} == before
     hook.remove()
     assert "preprocess" not in vars(model)
     with pytest.raises(TypeError), tokenising_ahead(model, [*TEXTS, "\ud800"], 8):

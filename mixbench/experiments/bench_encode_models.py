@@ -49,7 +49,7 @@ def open_encoder(name: str, options: EncoderOptions) -> BenchEncoder:
     """
     start = time.perf_counter()
     dtype, _, own = name.partition(":")
-    if dtype in (*DTYPES, INT8):
+    if own and dtype in (*DTYPES, INT8):
         options = replace(options, dtype=dtype)
     else:
         own = name
@@ -97,7 +97,7 @@ def open_peer(name: str, options: EncoderOptions) -> SentenceTransformer:
     elif Path(name).is_dir() or name.count("/") == 1:
         model = load_model(name, device=options.device, offline=options.offline)
     else:
-        model = _open_ours(name, options).model
+        model = _open_ours(name, replace(options, dtype=None)).model
     if options.max_length is not None:
         model.max_seq_length = options.max_length
     return cast_weights(model, options.dtype)

@@ -132,6 +132,8 @@ class MaskedMixer(InputModule):
         )
 
     tokenizer: PreTrainedTokenizerFast
+    only_tokenises = True
+    """Of `preprocess`: no text is treated in another way than the rest."""
 
     @property
     def max_seq_length(self) -> int:

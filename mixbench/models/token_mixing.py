@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.backends.cuda import flash_sdp_enabled
 from torch.nn.functional import conv1d, pad, scaled_dot_product_attention
 
 from mixbench.models.mixer_config import HEAD_WIDTH, MixerConfig
@@ -50,20 +51,29 @@ class TokenMixing(nn.Module):
         return self.masked(self.weight[..., rows, rows]), self.bias[..., rows, None]
 
     def forward(self, x_BTd: Tensor) -> Tensor:
-        if self._worth_strips(x_BTd):
+        if self._may_be_in_strips(x_BTd):
             return self._in_strips(x_BTd)
         weight_TT, bias_T1 = self.corner(x_BTd.shape[1])
-        # As one matrix a text: by @ torch copies the transposed texts into one, 5 % of a training step.
-        return torch.bmm(weight_TT.expand(len(x_BTd), -1, -1), x_BTd) + bias_T1
+        if x_BTd.is_cuda:
+            # A product a text: by @ torch copies the transposed texts into one, 5 % of a training step. A CPU
+            # would rather do that than hold a gradient of the matrix for each text.
+            return torch.bmm(weight_TT.expand(len(x_BTd), -1, -1), x_BTd) + bias_T1
+        mixed_BTd: Tensor = weight_TT @ x_BTd + bias_T1
+        return mixed_BTd
 
     def _rows(self, tokens: int) -> slice:
         context = self.bias.shape[-1]
         return slice(0, tokens) if self.alignment == "left" else slice(context - tokens, context)
 
-    def _worth_strips(self, x_BTd: Tensor) -> bool:
-        """Return whether strips are faster: not with gradients, each as large as the whole matrix."""
+    def _may_be_in_strips(self, x_BTd: Tensor) -> bool:
+        """Return whether strips are as fast or faster: not with gradients, each as large as the matrix.
+
+        Where torch is told to attend by the plain formula, tokens are mixed by it too: so operations are
+        counted, and a model has as many on each device.
+        """
         causal, long = self.masked is torch.tril, x_BTd.shape[1] > STRIP
-        return causal and long and x_BTd.device.type == "cpu" and not torch.is_grad_enabled()
+        on_cpu, plain = x_BTd.device.type == "cpu", not flash_sdp_enabled()  # type: ignore[no-untyped-call]
+        return causal and long and on_cpu and not plain and not torch.is_grad_enabled()
 
     def _in_strips(self, x_BTd: Tensor) -> Tensor:
         rows = self._rows(x_BTd.shape[1])

@@ -26,8 +26,9 @@ def computing_in(precision: Precision, device: torch.device) -> AbstractContextM
 def shift_and_scale(embeddings_ND: Tensor) -> tuple[Tensor, Tensor]:
     """Return what each dimension is to be lessened by and then multiplied with, for mean 0 and deviation 1.
 
-    One that only rounding changes is multiplied with 0.
+    One that only float32's rounding changes is multiplied with 0: it varies by a millionth of its mean or of
+    the dimension that varies most.
     """
     deviation_D, mean_D = torch.std_mean(embeddings_ND, dim=0, correction=0)
-    constant_D = deviation_D <= 1e-6 * mean_D.abs()
+    constant_D = deviation_D <= 1e-6 * torch.maximum(mean_D.abs(), deviation_D.max())
     return mean_D, (1 / deviation_D).masked_fill(constant_D, 0)

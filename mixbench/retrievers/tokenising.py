@@ -4,6 +4,7 @@ sentence-transformers tokenises a batch, copies it and only then runs the model,
 several Python lists on its way into a tensor. Here its own `encode` runs as ever and finds each batch made.
 """
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,13 @@ AHEAD = 4
 """Batches made, or in the making, beside the one that is read."""
 TRIED = 16
 """Texts, from the longest to the shortest, that must come out alike before the backend has the rest."""
+PLAIN = (
+    "sentence_transformers.base.model",
+    "sentence_transformers.base.modules.transformer",
+    "sentence_transformers.sentence_transformer.modules.static_embedding",
+    "transformers.tokenization_utils",
+)
+"""Modules, or how their names begin, whose methods on the way from a text to its ids only tokenise."""
 
 Features = dict[str, Any]
 
@@ -32,11 +40,12 @@ Features = dict[str, Any]
 def tokenising_ahead(model: "SentenceTransformer", texts: Sequence[str], batch_size: int) -> Iterator[None]:
     """Let `model` encode `texts`, once and `batch_size` at a time, with the batches made ahead.
 
-    It reads what its own `preprocess` gives, bit by bit, on its device. That is called as ever where a few of
-    the texts do not come out the same by the tokenizer's backend (chats, packed batches, a tokenizer written
-    in Python), and where there are not many more than these few.
+    It reads what its own `preprocess` gives, bit by bit, on its device. That is called as ever where it or
+    the tokenizer is not one that only tokenises: sentence-transformers' and transformers', or with an
+    attribute `only_tokenises`. So it is where a few of the texts do not come out the same by the tokenizer's
+    backend (chats, packed batches), and where there are not many more than these few.
     """
-    if len(texts) <= 2 * TRIED:
+    if len(texts) <= 2 * TRIED or not _only_tokenises(model):
         yield
         return
     own, device = model.preprocess, model.device
@@ -67,11 +76,35 @@ def tokenising_ahead(model: "SentenceTransformer", texts: Sequence[str], batch_s
 @contextmanager
 def preprocess_replaced(model: "SentenceTransformer", preprocess: Callable[..., Features]) -> Iterator[None]:
     """Let `model` turn texts into what it reads by `preprocess`; no other object of its class does."""
-    model.preprocess = preprocess  # type: ignore[method-assign]  # of this object alone
+    own = vars(model)
+    before = own.get("preprocess")
+    own["preprocess"] = preprocess
     try:
         yield
     finally:
-        del model.preprocess
+        del own["preprocess"]
+        if before is not None:
+            own["preprocess"] = before
+
+
+def _only_tokenises(model: "SentenceTransformer") -> bool:
+    """Return whether nothing on the way from a text to its ids can treat some texts in a way of its own."""
+    tokenizer = getattr(model, "tokenizer", None)
+    route: list[tuple[object, str]] = [(model, "preprocess"), (model[0], "preprocess")]
+    if hasattr(tokenizer, "backend_tokenizer"):  # else it is the backend itself
+        route += [(tokenizer, "__call__"), (tokenizer, "_encode_plus")]
+    return all(_is_plain(part, name) for part, name in route)
+
+
+def _is_plain(part: object, name: str) -> bool:
+    """Return whether the method `name` of `part` is of a class that is known, or says, to only tokenise."""
+    kind = type(part)
+    if vars(kind).get("only_tokenises"):
+        return name not in vars(part)
+    definer = next((each for each in kind.__mro__ if name in vars(each)), None)
+    of_a_library = kind.__module__.startswith(("sentence_transformers.", "transformers."))
+    known = definer is not None and definer.__module__.startswith(PLAIN)
+    return of_a_library and known and name not in vars(part)
 
 
 @dataclass(frozen=True)
@@ -121,10 +154,14 @@ def _trusted(model: "SentenceTransformer", sample: list[str], own: Features, pro
     known = {"input_ids", "offsets"} if flat else {"input_ids", "attention_mask", "token_type_ids"}
     if not hasattr(backend, "encode_batch_fast") or not {"input_ids"} <= set(names) <= known:
         return None
+    constants = {name: value for name, value in own.items() if name not in names}
+    if not all(value is None or isinstance(value, str | int | float) for value in constants.values()):
+        return None
     # Its length in tokens is the one that `model` has just set there, and stays; so is the padding.
     padding = backend.padding or {}
     if not flat and (not padding or padding["length"] or padding["pad_to_multiple_of"]):
         return None
+    backend = copy.deepcopy(backend)
     backend.no_padding()
     tokens = _Tokens(
         backend=backend,
@@ -133,11 +170,13 @@ def _trusted(model: "SentenceTransformer", sample: list[str], own: Features, pro
         flat=flat,
         padding=padding.get("pad_id", 0),
         left=padding.get("direction") == "left",
-        constants={name: value for name, value in own.items() if name not in names},
+        constants=constants,
     )
     found = tokens.features(sample)
     alike = found.keys() == own.keys() and all(
-        found[name].dtype == own[name].dtype and torch.equal(found[name], own[name]) for name in names
+        (found[name].dtype, found[name].device) == (own[name].dtype, own[name].device)
+        and torch.equal(found[name], own[name])
+        for name in names
     )
     return tokens if alike else None
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 ROWS = 4096
@@ -74,6 +75,7 @@ class _SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         of_x_Nd, of_weight_Vd = ctx.saved_tensors
         return of_x_Nd * gradients[0], of_weight_Vd * gradients[0], None, None, None
