@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import wraps
 from threading import enumerate as threads
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
@@ -53,7 +52,8 @@ def seen_by(model: SentenceTransformer) -> Iterator[tuple[list[dict[str, Any]], 
 
     hook = model[0].register_forward_pre_hook(lambda _, inputs: given.append(dict(inputs[0])))
     try:
-        with patch.object(kind, "preprocess", counted):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(kind, "preprocess", counted)
             yield given, asked
     finally:
         hook.remove()
@@ -155,6 +155,17 @@ def test_what_another_preprocessing_makes_of_a_few_texts_is_kept(change: Callabl
         found = encode(model, texts, None)
     assert torch.allclose(found, expected, atol=1e-6)
     assert vars(model).get("preprocess") is kept
+
+
+@pytest.mark.parametrize("part", ["model", "module", "tokenizer"])
+def test_a_class_that_may_change_any_step_on_the_way_is_left_to_itself(part: str) -> None:
+    model = build_model("tiny-twin", seed=0)
+    changed = {"model": model, "module": model[0], "tokenizer": model.tokenizer}[part]
+    changed.__class__ = type("Unknown", (type(changed),), {"__module__": "elsewhere"})
+    with seen_by(model) as (_, asked), tokenising_ahead(model, TEXTS, 8):
+        found = encode(model, TEXTS, None)
+    assert sum(asked) == len(TEXTS)
+    assert torch.equal(found, encode(build_model("tiny-twin", seed=0), TEXTS, None))
 
 
 def test_what_is_given_beside_the_ids_of_each_text_is_left_to_the_model() -> None:

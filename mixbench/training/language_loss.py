@@ -28,7 +28,7 @@ class HeadLoss(nn.Module):
     """The summed cross-entropy, in nats, of targets (N) by the logits that `head` makes of states (N, d).
 
     The logits of `rows` tokens are held at once, and their gradients made from them there and then. With
-    logits that are made again for the gradients a step of four blocks took a fifth longer, and with copies
+    logits that are made again for the gradients a step of four blocks took a sixth longer, and with copies
     of them in float32 one of sixteen an eighth (compiled, width 1024, context 512, H100).
     """
 
