@@ -60,7 +60,8 @@ class UnknownName(MixbenchError):
     def of(cls, kind: str, name: str, known: Iterable[str]) -> "UnknownName":
         """Return the error for a `kind` ("task", "model") called `name`, with what of `known` is near."""
         choices = sorted(known)
-        near = difflib.get_close_matches(name, choices, n=3)
+        lowered = {choice.lower(): choice for choice in choices}
+        near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3)]
         if near:
             hint = "did you mean " + " or ".join(repr(match) for match in near) + "?"
         else:

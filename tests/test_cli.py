@@ -209,6 +209,7 @@ def test_options_of_embeddings_are_in_the_recorded_command_and_in_the_recipe(run
     [
         (["-m", "bm25", "-t", "zoo/tinny"], "unknown task or benchmark 'zoo/tinny'; did you mean 'zoo/tiny'"),
         (["-m", "bm52", "-t", "zoo"], "unknown model 'bm52'; did you mean 'bm25'"),
+        (["-m", "MiniLM", "-t", "zoo"], "unknown model 'MiniLM'; did you mean 'minilm'"),
         (
             ["-m", "bm25", "-m", "tiny-tvin", "-t", "zoo"],
             "unknown model 'tiny-tvin'; did you mean 'tiny-twin'",

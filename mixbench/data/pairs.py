@@ -109,7 +109,7 @@ def read_pairs(path: Path) -> Pairs:
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
     if not path.exists():
-        raise InputError.at(path, None, "no such file")
+        raise InputError.at(path, None, "no such file; give a file of pairs, jsonl or parquet")
     for number, line in numbered_lines(path):
         try:
             yield number, parse_json(line)
@@ -127,7 +127,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         rows: list[Any] = parquet.read_table(path).to_pylist()
     except FileNotFoundError:
-        raise InputError.at(path, None, "no such file") from None
+        raise InputError.at(path, None, "no such file; give a file of pairs, jsonl or parquet") from None
     except Exception as error:  # those of Arrow are of many kinds, and its texts may be no UTF-8
         reason = " ".join(str(error).split())[:200]
         raise InputError.at(path, None, f"cannot be read as parquet ({reason})") from None

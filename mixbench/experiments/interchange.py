@@ -185,7 +185,9 @@ def _result_files(paths: Iterable[Path]) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            raise InputError.at(path, None, "no such file or folder")
+            raise InputError.at(
+                path, None, "no such file or folder; give result files of mteb, or their folder"
+            )
     if not files:
         raise InputError(f"no result file of mteb in {', '.join(map(str, paths))}")
     return files

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mixbench.errors import MissingData
 from mixbench.experiments.systems import names_table
 
 WIDTH = 100
@@ -67,6 +68,13 @@ def retrievers(folder: Path = Path("leaderboards")) -> str:
     return _lines(*table(["model", "10^6 parameters", "mean", "rank", *map(short, names)], body))
 
 
+def tuned(folder: Path = Path("leaderboards/domain")) -> str:
+    """Return the table of retrievers tuned on one source, on held-out texts of it, and what it says."""
+    from mixbench.experiments.tuned_table import tuned_table
+
+    return _lines(*tuned_table(folder))
+
+
 def verdicts(folder: Path = Path("leaderboards/paper")) -> str:
     """Return the table of the paper's claims that have a verdict from evidence in `folder`."""
     from mixbench.experiments.claims.claim import read_claims
@@ -117,7 +125,10 @@ def speeds(folder: Path = Path("leaderboards")) -> str:
 
 
 def int8_scores(folder: Path = Path("leaderboards")) -> str:
-    """Return a table of the scores on two boards of models in int8, beside those of the same in float32."""
+    """Return a table of the scores on two boards of models in int8, beside those of the same in float32.
+
+    Raises MissingData where a model has scores in int8 alone.
+    """
     from mixbench.leaderboard.tables import score, short, signed
     from mixbench.results.storage import find_results
 
@@ -128,7 +139,12 @@ def int8_scores(folder: Path = Path("leaderboards")) -> str:
         if "int8" not in str(each.recipe.get("weights")):
             continue
         recipe = {name: value for name, value in each.recipe.items() if name != "weights"}
-        theirs = whole[each.task, _recipe_key(recipe)].main_score
+        key = (each.task, _recipe_key(recipe))
+        if key not in whole:
+            raise MissingData(
+                f"{each.model} has int8 scores on {each.task} and none in float32; eval it as well"
+            )
+        theirs = whole[key].main_score
         ours = each.main_score
         cells = (score(theirs), score(ours), signed(ours - theirs))
         body.append(f"| `{each.model}` {each.revision} | {short(each.task)} | {' | '.join(cells)} |")

@@ -14,8 +14,12 @@ IN_DOMAIN, UNKNOWN, OTHER_DATA, TIED = "†", "?", "‡", "≈"
 
 def marks(board: Board, result: Result) -> str:
     """Return the marks of a result: what its model was trained on, and other data than its column's."""
-    training = UNKNOWN if result.training_sources is None else IN_DOMAIN if result.in_domain else ""
-    return training + (OTHER_DATA if board.other_data(result) else "")
+    return training_mark(result) + (OTHER_DATA if board.other_data(result) else "")
+
+
+def training_mark(result: Result) -> str:
+    """Return the mark of what a result's model was trained on."""
+    return UNKNOWN if result.training_sources is None else IN_DOMAIN if result.in_domain else ""
 
 
 def rules(analysis: Analysis) -> list[str]:
