@@ -128,7 +128,7 @@ def test_the_page_that_was_written_passes_its_check(run: Run, there: Path) -> No
 
 def test_a_figure_changed_on_the_page_or_in_the_evidence_is_found(run: Run, there: Path) -> None:
     page = there / "README.md"
-    page.write_text(page.read_text().replace("**Of 45", "**Of 46"))
+    page.write_text(page.read_text().replace("**Of 46", "**Of 47"))
     (line,) = problems(run)
     assert "README.md: does not say what the evidence does" in line
     rendered = run("reproduce", "--render", "--scale", "smoke")
@@ -184,7 +184,7 @@ def test_claims_are_listed_with_minutes_runs_and_state(run: Run, there: Path) ->
     assert named["T5"][3:] == ["4.8", "1", "7", "0"]
     assert named["N7"][1] == "not tested here"
     assert named["Q1"][1] == "not run yet"
-    assert named["Q1"][6] == "26"  # of 29, three of which Q3 has run
+    assert named["Q1"][6] == "20"  # of 23, three of which Q3 has run
 
 
 def test_names_portions_and_data_that_are_not_there_are_one_line(run: Run) -> None:
