@@ -86,6 +86,8 @@ def read_pairs(path: Path) -> Pairs:
             negatives are no list of such texts.
     """
     suffixes = [suffix for suffix in path.suffixes if suffix not in OPENERS]
+    if not path.exists():
+        raise InputError.at(path, None, "no such file; give a file of pairs, jsonl or parquet")
     if suffixes[-1:] == [".parquet"]:
         rows = _parquet_rows(path)
     elif suffixes[-1:] in ([".jsonl"], [".json"]):
@@ -108,8 +110,6 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    if not path.exists():
-        raise InputError.at(path, None, "no such file; give a file of pairs, jsonl or parquet")
     for number, line in numbered_lines(path):
         try:
             yield number, parse_json(line)
@@ -126,8 +126,6 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise InputError.at(path, None, "reading parquet needs pyarrow: pip install pyarrow") from None
     try:
         rows: list[Any] = parquet.read_table(path).to_pylist()
-    except FileNotFoundError:
-        raise InputError.at(path, None, "no such file; give a file of pairs, jsonl or parquet") from None
     except Exception as error:  # those of Arrow are of many kinds, and its texts may be no UTF-8
         reason = " ".join(str(error).split())[:200]
         raise InputError.at(path, None, f"cannot be read as parquet ({reason})") from None

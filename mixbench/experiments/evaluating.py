@@ -213,7 +213,7 @@ def _with_data(tasks: Sequence[Task], places: Places, skip_missing: bool) -> lis
         say(f"{task.name}: {location.kind} {location.place}")
         present.append(task)
     if missing and not skip_missing:
-        raise MissingData("\n".join(missing) + "\nor leave such tasks out with --skip-missing")
+        raise MissingData("\n".join(missing) + "; or leave such tasks out with --skip-missing")
     if not present:
         raise MissingData("no task has data:\n" + "\n".join(missing))
     for problem in missing:

@@ -4,7 +4,7 @@ The paper tunes a small mixer and holds it against a large general retriever. He
 one start, recipe and number of steps, stand beside BM25 and a general retriever.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixbench.errors import MissingData
@@ -12,10 +12,12 @@ from mixbench.leaderboard import read_evidence
 from mixbench.leaderboard.evidence import strata_of
 from mixbench.leaderboard.rules import training_mark
 from mixbench.leaderboard.samples import Sample, sample_task
+from mixbench.leaderboard.standings import ALPHA
 from mixbench.leaderboard.statistics import holm
 from mixbench.leaderboard.tables import between, chance, score, short, signed, table
-from mixbench.results import Result, read_result
-from mixbench.tasks import Task, find_tasks
+from mixbench.results import Result
+from mixbench.results.storage import find_results
+from mixbench.tasks import find_tasks
 
 HELD_OUT = {
     "squad": "domain/squad-dev",
@@ -30,7 +32,6 @@ OTHERS = ("BM25", "MiniLM", "twin")
 MIXER = len(OTHERS)
 NO_WORSE = -0.01
 """A mixer whose difference has its interval above this is not below another."""
-ALPHA = 0.05
 
 
 def tuned_table(folder: Path) -> list[str]:
@@ -38,12 +39,12 @@ def tuned_table(folder: Path) -> list[str]:
 
     Raises MissingData where one of the retrievers has no result on a task, or more than one.
     """
-    tasks = find_tasks()
+    tasks, found = find_tasks(), find_results(folder)
     samples: dict[str, Sample] = {}
     body = []
     for source, name in HELD_OUT.items():
         models = ("bm25", "all-MiniLM-L6-v2", f"twin-on-{source}", f"mixer-on-{source}")
-        results = [_only(folder, model, tasks[name]) for model in models]
+        results = [_only(found, model, name, folder) for model in models]
         evidence = read_evidence(folder, results)
         strata = strata_of([[result] for result in results], evidence, tasks[name].main_metric)
         sample = samples[source] = sample_task(name, strata)
@@ -80,8 +81,8 @@ def _verdict(samples: list[Sample], p_values: Mapping[str, list[float]]) -> str:
     )
 
 
-def _only(folder: Path, model: str, task: Task) -> Result:
-    paths = sorted(folder.glob(f"{model}/*/{task.short_name}.json"))
-    if len(paths) != 1:
-        raise MissingData(f"{folder}: {len(paths)} results of {model} on {task.name}; there has to be one")
-    return read_result(paths[0])
+def _only(found: Sequence[Result], model: str, task: str, folder: Path) -> Result:
+    results = [each for each in found if (each.model, each.task) == (model, task)]
+    if len(results) != 1:
+        raise MissingData(f"{folder}: {len(results)} results of {model} on {task}; there has to be one")
+    return results[0]
