@@ -21,7 +21,7 @@ from mixbench.experiments.claims.rules import (
 
 
 def between(low: float, high: float) -> Figure:
-    return Figure(value=(low + high) / 2, low=low, high=high)
+    return Figure(value=(low + high) / 2, ends=(low, high))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_reference_leads_to_a_number_a_mean_with_its_interval_or_samples(folde
     assert read_figure(folder, "e.json#plain") == Figure.plain(3)
     assert read_figure(folder, "e.json#nothing") is None
     row = read_figure(folder, "e.json#rows[n=32;kind=a.b].exact")
-    assert row == Figure(value=0.5, low=0.4, high=0.6)
+    assert row == Figure(value=0.5, ends=(0.4, 0.6))
     assert read_figure(folder, "e.json#rows[n=64].exact.low") == Figure.plain(0.2)
     samples = read_figure(folder, "e.json#samples")
     assert samples is not None

@@ -29,7 +29,7 @@ from mixbench.cli.data import (
 )
 from mixbench.cli.evaluation import eval_command, leaderboard_command
 from mixbench.cli.known_items import match_command, pools_command
-from mixbench.cli.language import generate_command, pretrain_command
+from mixbench.cli.language import curves_command, generate_command, pretrain_command
 from mixbench.cli.looking import (
     list_models_command,
     list_results_command,
@@ -51,6 +51,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "mine": mine_command,
     "pretrain": pretrain_command,
     "generate": generate_command,
+    "curves": curves_command,
     "leaderboard": leaderboard_command,
     "compare": compare_command,
     "pools": pools_command,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mixbench.cli.options import Device
+from mixbench.cli.options import Device, Json
 
 
 def pretrain_command(
@@ -92,3 +92,26 @@ def generate_command(
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     typer.echo(run_generation(model, prompt, tokens, sampling, device=device))
+
+
+def curves_command(
+    models: Annotated[list[str], typer.Argument(help="Names of model folders below --records.")],
+    records: Annotated[Path, typer.Option(help="Folder of the folders that pretrain wrote.")] = Path(),
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(help="tokens, flops or seconds; repeatable. Seconds need runs alone on a device. [all]"),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw the curves to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare language models at equal tokens, operations and seconds, and show where their losses cross."""
+    from mixbench.experiments.curves import AXES, run_curves
+    from mixbench.experiments.curves_plot import curves_svg
+    from mixbench.experiments.reporting import print_measured
+    from mixbench.files import write_atomic
+
+    report = run_curves(models, records, axis or AXES)
+    if plot is not None:
+        write_atomic(plot, curves_svg(report.models, axis or AXES))
+    print_measured(report, output, as_json=as_json)

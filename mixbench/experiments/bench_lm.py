@@ -26,17 +26,14 @@ from mixbench.experiments.bench_report import BenchReport, BenchRow
 from mixbench.experiments.device_memory import DeviceMemory
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.matmul_peak import MatmulPeak, copy_bandwidth, matmul_peak, synchronise
-from mixbench.experiments.model_work import count_parameters, embedding_parameters
+from mixbench.experiments.model_work import PASSES, count_parameters, embedding_parameters, language_flops
 from mixbench.models.language_model import LanguageModel
 from mixbench.models.load import place
 from mixbench.models.mixer import MaskedMixer
-from mixbench.retrievers.flops import count_flops
 from mixbench.training.language_config import PretrainConfig
 from mixbench.training.language_record import TextRead
 from mixbench.training.pretrain import PretrainRun
 
-PASSES = 3
-"""Of a step's matrix products: the backward pass multiplies each of the forward's twice."""
 RULE = "operations: 3 x the matrix products of the forward pass, the logits' too; 2 a multiply-add"
 ORIGINAL = "by transformers' Trainer, in float16 on a GPU, not compiled"
 COLUMNS = {
@@ -102,9 +99,7 @@ class LmContender:
         text = _random_text(len(language.tokenizer), settings.tokens, self.context, settings.seed)
         with tempfile.TemporaryDirectory() as folder:  # nothing is written there
             self.run = PretrainRun(model, language, text, config, Path(folder), lambda *_: None)
-        ids_BT = self.run.windows.batch(0, 1)[:, :-1]
-        with torch.no_grad():
-            self.flops_per_token = count_flops(lambda: language(ids_BT)) / self.context
+        self.flops_per_token = language_flops(language)
         self.layers = self.run.compiled() if settings.compile else (self.run.states, self.run.summed)
 
     @property

@@ -9,9 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from mixbench.experiments.bench import Spread
+from mixbench.experiments.model_work import PASSES
 
-BACKWARD = 2
-"""The backward pass multiplies each of the forward's matrices twice: by inputs and by weights."""
 RULE = (
     "operations: 3 x the matrix products of the forward pass (the backward pass has twice as many),"
     " 2 a multiply-add, each text alone"
@@ -35,7 +34,7 @@ class TrainRow:
     @property
     def train_flops_per_pair(self) -> float:
         """Operations of a training step for one pair, by `RULE`."""
-        return (1 + BACKWARD) * self.forward_flops_per_pair
+        return PASSES * self.forward_flops_per_pair
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,12 @@ from sentence_transformers.util import batch_to_device
 from torch import nn
 
 from mixbench.errors import InputError
+from mixbench.models.language_model import LanguageModel
 from mixbench.retrievers.flops import count_flops
 
 TOKENISED_AT_ONCE = 256
+PASSES = 3
+"""Of a step's matrix products: the backward pass multiplies each of the forward's twice."""
 
 
 def count_tokens(model: SentenceTransformer, texts: Sequence[str]) -> int:
@@ -33,6 +36,14 @@ def forward_flops(model: SentenceTransformer, texts: Sequence[str]) -> int:
             by_length[length] = _forward_flops(model, text)
         total += by_length[length]
     return total
+
+
+def language_flops(language: LanguageModel) -> float:
+    """Return the operations a token of a language model's forward pass over a whole window, logits too."""
+    device = next(language.parameters()).device
+    ids_BT = torch.zeros((1, language.context), dtype=torch.long, device=device)
+    with torch.no_grad():
+        return count_flops(lambda: language(ids_BT)) / language.context
 
 
 def limit_length(model: SentenceTransformer, length: int, name: str) -> None:

@@ -46,7 +46,7 @@ def read_figure(folder: Path, reference: str) -> Figure | None:
 
 def _read(folder: Path, reference: str) -> Figure | None:
     if "@" in reference:
-        own, other = (_curve(folder, name) for name in reference.split("@"))
+        own, other = (read_curve(folder, name) for name in reference.split("@"))
         return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
     if "^" in reference:
         return Figure.mean(_top1(folder, *reference.split("^")))
@@ -71,27 +71,27 @@ def read_evidence(evidence: Path, name: str) -> Any:
         raise InputError.at(evidence / name, None, problem) from None
 
 
-def loss_at(curve: Sequence[Mapping[str, float]], seconds: float) -> float:
-    """Return the loss of a curve at `seconds`, on the line between the two points around it.
+def loss_at(curve: Sequence[Mapping[str, float]], place: float, axis: str = "seconds") -> float:
+    """Return the loss of a curve at a place on `axis`, on the line between the two points around it.
 
-    A point of a curve has "seconds", which rise, and "loss".
+    A point of a curve has a number for its axis, which rises, and "loss".
     """
     before = after = curve[0]
     for point in curve:
         before, after = after, point
-        if point["seconds"] >= seconds:
+        if point[axis] >= place:
             break
-    width = after["seconds"] - before["seconds"]
-    share = (seconds - before["seconds"]) / width if width else 1.0
+    width = after[axis] - before[axis]
+    share = (place - before[axis]) / width if width else 1.0
     return before["loss"] + min(1.0, share) * (after["loss"] - before["loss"])
 
 
-def _curve(folder: Path, name: str) -> list[dict[str, float]]:
+def read_curve(folder: Path, name: str) -> list[dict[str, float]]:
+    """Return the held-out losses of a record of pretraining. Raises InputError where there are none."""
     try:
-        curve: list[dict[str, float]] = read_evidence(folder, name)["validation_curve"]
-    except (KeyError, TypeError):
+        return [dict(point) for point in read_evidence(folder, name)["validation_curve"]]
+    except (KeyError, TypeError, ValueError):
         raise InputError.at(folder / name, None, "no record of pretraining: it has no curve") from None
-    return curve
 
 
 def _top1(folder: Path, name: str, n: str) -> list[float]:
@@ -135,7 +135,7 @@ def _figure(found: Any, path: Path, reference: str) -> Figure | None:
     if found is None:
         return None
     if isinstance(found, dict) and {"mean", "low", "high"} <= found.keys():
-        return Figure(value=float(found["mean"]), low=float(found["low"]), high=float(found["high"]))
+        return Figure(value=float(found["mean"]), ends=(float(found["low"]), float(found["high"])))
     if isinstance(found, list) and found and all(isinstance(each, int | float) for each in found):
         return Figure.mean(found)
     if isinstance(found, int | float) and not isinstance(found, bool):

@@ -86,7 +86,7 @@ def _row(judged: Judged, table: ClaimTable, folder: Path) -> str:
     about += [f"not tested: {claim.lacks}"] if claim.lacks else []
     about += _trained(claim, table, folder / EVIDENCE)
     cells = (claim.id, f"**{judged.verdict}**", claim.says, claim.paper, ours, "<br>".join(about))
-    return f"| {' | '.join(cells)} | {_proof(claim, folder)} |"
+    return f"| {' | '.join(cells)} | {_proof(claim, table, folder)} |"
 
 
 def _line(compared: Compared) -> str:
@@ -113,11 +113,15 @@ def _trained(claim: Claim, table: ClaimTable, evidence: Path) -> Iterator[str]:
     yield from sorted(said)
 
 
-def _proof(claim: Claim, folder: Path) -> str:
+def _proof(claim: Claim, table: ClaimTable, folder: Path) -> str:
     command = f"`mixbench reproduce {claim.id}`"
     files = [name for name in claim.files if (folder / EVIDENCE / name).is_file()]
     links = [f"[{number}]({EVIDENCE}/{name})" for number, name in enumerate(files, start=1)]
-    return f"{command}<br>{' '.join(links)}" if links else command
+    made = dict.fromkeys(
+        plot for name in files for plot in kept_of(table.makers[name]) if plot.endswith(".svg")
+    )
+    plots = [f"[plot]({EVIDENCE}/{name})" for name in made if (folder / EVIDENCE / name).is_file()]
+    return "<br>".join([command, *([" ".join(links + plots)] if links else [])])
 
 
 def _places(table: ClaimTable, evidence: Path) -> list[str]:

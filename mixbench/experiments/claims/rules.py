@@ -10,6 +10,7 @@ and "no" are only said where the whole interval lies on one side; between, it is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -25,8 +26,8 @@ class Figure:
     """A number, its 95 % interval (its own value where it has none), and its samples where they are known."""
 
     value: float
-    low: float
-    high: float
+    ends: tuple[float, float] | None = None
+    """Of the interval; None: those of the bootstrap of `samples`, which is drawn when it is asked for."""
     samples: Sequence[float] = ()
     seeds: "Sequence[Figure]" = ()
     """A figure for each training seed, where there are several; the value is their mean."""
@@ -34,13 +35,12 @@ class Figure:
     @classmethod
     def plain(cls, value: float) -> "Figure":
         """Return a number without an interval."""
-        return cls(value=value, low=value, high=value)
+        return cls(value=value, ends=(value, value))
 
     @classmethod
     def mean(cls, samples: Sequence[float]) -> "Figure":
         """Return the mean of `samples`, with the percentile interval of its bootstrap."""
-        found = estimate([samples])
-        return cls(value=found.mean, low=found.low, high=found.high, samples=samples)
+        return cls(value=fmean(samples), samples=samples)
 
     @classmethod
     def of_seeds(cls, seeds: "Sequence[Figure]") -> "Figure":
@@ -48,18 +48,37 @@ class Figure:
         values = [each.value for each in seeds]
         half = T_95[len(values)] * stdev(values) / len(values) ** 0.5
         value = fmean(values)
-        return cls(value=value, low=value - half, high=value + half, seeds=seeds)
+        return cls(value=value, ends=(value - half, value + half), seeds=seeds)
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self._interval[0]
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self._interval[1]
+
+    @property
+    def _interval(self) -> tuple[float, float]:
+        return _bootstrapped(tuple(self.samples)) if self.ends is None else self.ends
 
     def times(self, factor: float) -> "Figure":
         """Return the figure in another unit; `factor` is above 0."""
-        samples = [sample * factor for sample in self.samples]
         return Figure(
             value=self.value * factor,
-            low=self.low * factor,
-            high=self.high * factor,
-            samples=samples,
+            ends=None if self.ends is None else (self.ends[0] * factor, self.ends[1] * factor),
+            samples=[sample * factor for sample in self.samples],
             seeds=[each.times(factor) for each in self.seeds],
         )
+
+
+@cache
+def _bootstrapped(samples: tuple[float, ...]) -> tuple[float, float]:
+    """Return the interval of the mean of `samples`, drawn once: claims and the page share figures."""
+    found = estimate([samples])
+    return found.low, found.high
 
 
 def difference(a: Figure, b: Figure) -> Figure:
@@ -69,7 +88,7 @@ def difference(a: Figure, b: Figure) -> Figure:
     a, b = (each.seeds[0] if each.seeds else each for each in (a, b))
     if a.samples and len(a.samples) == len(b.samples):
         return Figure.mean([one - other for one, other in zip(a.samples, b.samples, strict=True)])
-    return Figure(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low)
+    return Figure(value=a.value - b.value, ends=(a.low - b.high, a.high - b.low))
 
 
 def lower(a: Figure, b: Figure, margin: float = 0.0) -> Answer:
