@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from tiny_language import CONTEXT, DOCUMENTS, tiny_encoder, tiny_language, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
+from transformers.utils import logging
 
 from mixbench.data.retrieval_data import Document
 from mixbench.errors import InputError
@@ -211,3 +212,10 @@ def test_it_is_evaluated_and_its_parameters_and_operations_are_in_the_result(run
     (result,) = find_results(Path("out"))
     assert (result.model, result.costs.parameters) == ("untrained-tiny-gpt", 7_419_392)
     assert (result.costs.flops_per_document or 0) > 2 * 4 * 12 * 256 * 256
+
+
+def test_building_one_shows_no_bars_and_leaves_those_of_others_as_they_were(capfd) -> None:
+    shown = logging.is_progress_bar_enabled()
+    build_model("tiny-gpt", seed=0)
+    assert capfd.readouterr().err == ""
+    assert logging.is_progress_bar_enabled() == shown

@@ -6,6 +6,8 @@ biases) are the causal opponent of a generation before. All are initialised at r
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sentence_transformers.base.modules import Transformer
@@ -14,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.gpt2 import GPT2Config, GPT2Model
 from transformers.models.llama import LlamaConfig, LlamaModel
 from transformers.models.modernbert import ModernBertConfig, ModernBertModel
+from transformers.utils import logging
 
 from mixbench.models.transformer_config import TransformerConfig
 
@@ -25,12 +28,24 @@ def build_transformer(config: TransformerConfig, tokenizer: PreTrainedTokenizerF
     """Return a random transformer as a sentence-transformers module, reading at most `context` tokens."""
     build = _gpt if config.gpt else _llama if config.causal else _modern_bert
     network = build(config, tokenizer)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _no_progress_bars():
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         module: Transformer = Transformer(folder, max_seq_length=config.context)
     leave_out_padding_mask(module)
     return module
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Hide the library's bars: nobody waits for a model that is written and read on the way."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def looks_back_only(network: nn.Module) -> bool:
