@@ -78,6 +78,17 @@ def threads(request: pytest.FixtureRequest) -> Sequence[int]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=["float32", "bfloat16"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Choose candidates by products in this precision, where they do not leave too many."""
+    coarse = request.param == "bfloat16"
+    monkeypatch.setattr("mixbench.retrievers.exact_search.multiplies_bfloat16", lambda: coarse)
+    monkeypatch.setattr("mixbench.retrievers.exact_search.COARSE_QUERIES", 1)
+    monkeypatch.setattr("mixbench.retrievers.exact_search.COARSE_DOCUMENTS", 0)
+    return request.param
+
+
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_the_best_are_those_of_exact_scores_of_all(
@@ -103,13 +114,36 @@ def test_the_best_are_those_of_exact_scores_of_all(
 
 
 @pytest.mark.parametrize("k", [10, 1_000])
-def test_in_many_dimensions_it_finds_what_scoring_all_in_float64_finds(k: int) -> None:
+def test_in_many_dimensions_it_finds_what_scoring_all_in_float64_finds(
+    k: int, products: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(3)
     queries, corpus = torch.randn(40, 384), torch.randn(20_000, 384)
     corpus[torch.randperm(20_000)[:5_000]] = corpus[:5_000].clone()
+    chosen_by = set()
+    mm = torch.mm
+    monkeypatch.setattr("torch.mm", lambda a, b, out: (chosen_by.add(a.dtype), mm(a, b, out=out)))
     found = search_shards(queries, [corpus[:12_345], corpus[12_345:]], k)
     expected = search_chunks(queries, [(0, corpus)], k)
     assert all(torch.equal(got, wanted) for got, wanted in zip(found, expected, strict=True))
+    assert chosen_by == {getattr(torch, products)}
+
+
+@pytest.mark.parametrize("products", ["bfloat16"], indirect=True)
+def test_documents_too_close_for_bfloat16_are_told_apart_in_float32(
+    products: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(7)
+    queries, corpus = torch.randn(30, D), torch.randn(1, D) + 1e-4 * torch.randn(6_000, D)
+    chosen_by: list[torch.dtype] = []
+    mm = torch.mm
+    monkeypatch.setattr("torch.mm", lambda a, b, out: (chosen_by.append(a.dtype), mm(a, b, out=out)))
+    monkeypatch.setattr("mixbench.retrievers.exact_search.CELLS", 6_000)
+    found = search_shards(queries, [corpus], 20)
+    expected = search_chunks(queries, [(0, corpus)], 20)
+    assert all(torch.equal(got, wanted) for got, wanted in zip(found, expected, strict=True))
+    assert chosen_by[0] == torch.bfloat16
+    assert chosen_by[-1] == torch.float32
 
 
 def test_lengths_whose_products_would_overflow_are_searched_all_the_same() -> None:

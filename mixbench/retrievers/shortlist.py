@@ -2,7 +2,8 @@
 
 A value is within its query's margin of the exact score. So k documents score at least the k-th highest value
 less the margin, and no document whose value is two margins below that value is among the k best. A margin
-also covers the rounding of exact scores to float32: what is left out does not even tie.
+also covers the rounding of exact scores to float32: what is left out does not even tie. Values that were
+themselves rounded, to a share of what they are, allow for that too.
 
 Shapes: Q queries, N columns (documents), C candidates.
 """
@@ -27,10 +28,11 @@ class Shortlist:
     what it was; that too leaves out nothing of the best.
     """
 
-    def __init__(self, margins_Q: Floats32, k: int) -> None:
+    def __init__(self, margins_Q: Floats32, k: int, *, rounding: float = 0.0, room: int = 2) -> None:
         self.k = k
-        self.limit = max(2 * len(margins_Q) * k, FEWEST)
+        self.limit = max(room * len(margins_Q) * k, FEWEST)
         self._margins_Q = margins_Q
+        self._rounding = rounding
         self._bars_Q = np.full(len(margins_Q), -np.inf, dtype=np.float32)
         self._lock = Lock()
         self._forget()
@@ -39,10 +41,11 @@ class Shortlist:
         """Take those of the documents at `start`, `start` + 1, ... that may be among the best."""
         count = values_QN.shape[1]
         if count >= self.k and np.isneginf(self._bars_Q).all():
-            self._bars_Q = kth_highest(values_QN, self.k) - 2 * self._margins_Q
+            self._bars_Q = self._bar(kth_highest(values_QN, self.k), self._margins_Q)
         flat_C = np.flatnonzero(values_QN >= self._bars_Q[:, None])
-        rows_C, columns_C = np.divmod(flat_C, count)
-        self.keep(rows_C.astype(np.uint16), columns_C + start, values_QN.reshape(-1)[flat_C])
+        rows_C = flat_C // count  # which numpy does many at once, unlike divmod
+        positions_C = flat_C - rows_C * count + start
+        self.keep(rows_C.astype(np.uint16), positions_C, values_QN.reshape(-1)[flat_C])
 
     def keep(self, rows_C: Rows, positions_C: Ints, values_C: Floats32) -> None:
         """Take all of these."""
@@ -57,7 +60,7 @@ class Shortlist:
         ends_Q = np.cumsum(np.bincount(rows_C, minlength=len(self._bars_Q)))
         for row, own_C in enumerate(np.split(sorted_C, ends_Q[:-1])):
             if len(own_C) >= self.k:
-                bar = kth_highest(own_C, self.k) - 2 * self._margins_Q[row]
+                bar = self._bar(kth_highest(own_C, self.k), self._margins_Q[row])
                 self._bars_Q[row] = max(self._bars_Q[row], bar)
         kept = np.flatnonzero(values_C >= self._bars_Q[rows_C])
         self.keep(rows_C[kept], positions_C[kept], values_C[kept])
@@ -68,6 +71,11 @@ class Shortlist:
         rows_C, positions_C, values_C = self._all()
         order_C = np.argsort(rows_C, kind="stable")
         return rows_C[order_C], positions_C[order_C], values_C[order_C]
+
+    def _bar(self, values: Floats32, margins: Floats32) -> Floats32:
+        """Return the least values of the best documents, where k documents have at least `values`."""
+        lowest = values - self._rounding * np.abs(values) - 2 * margins
+        return (lowest - self._rounding * np.abs(lowest)).astype(np.float32)
 
     def _all(self) -> tuple[Rows, Ints, Floats32]:
         with self._lock:
