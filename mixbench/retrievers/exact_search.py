@@ -3,9 +3,9 @@
 An exact score is that of `topk`: the dot product summed in float64, rounded once to float32. A float32
 product of D terms, in whatever order they are summed, lies within D u / (1 - D u) |q||d| of it, u = 2^-24
 (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). What this bound cannot exclude from
-the k best is scored exactly. So results are those of exact scores for all, ties included. Processors that
-multiply bfloat16 faster first try with that, whose bound is wider: where scores are so close that it would
-leave too many candidates, float32 chooses them.
+the k best is scored exactly. So results are those of exact scores for all, ties included. Large searches on
+processors that multiply bfloat16 faster first try with that, whose bound is wider: where scores are so close
+that it would leave too many candidates, float32 chooses them.
 
 Documents are read a few thousand at a time from a sequence of shards, which need not fit in memory: tensors,
 or arrays mapped from files. Each thread takes the next of them.
