@@ -4,10 +4,9 @@ Every curve is the held-out loss that `pretrain` recorded, on straight lines bet
 are those of training: counted for one window of the forward pass, times the passes of a step.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from rich.text import Text
 from mixbench.errors import InputError, MixbenchError, UnknownName
 from mixbench.evaluation.provenance import describe_run
 from mixbench.experiments.bench_encode_models import build_shaped
-from mixbench.experiments.claims.figures import loss_at, read_curve, read_evidence
+from mixbench.experiments.claims.figures import curve_of, loss_at, read_evidence
+from mixbench.experiments.json_report import JsonReport
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.model_work import PASSES, language_flops
 from mixbench.models.language_model import LanguageModel
+from mixbench.training.record import RECORD_FILE
 
 AXES = ("tokens", "flops", "seconds")
-RECORD_FILE = "mixbench.json"
 NEXT_TOKEN = "next-token"
 
 Curve = Sequence[Mapping[str, float]]
@@ -46,16 +46,12 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvesReport:
+class CurvesReport(JsonReport):
     """The curves of models, and each two of them compared on each axis."""
 
     models: Sequence[dict[str, Any]]
     pairs: Sequence[Pair]
     provenance: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Return the report as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
     def table(self) -> Table:
         """Return the comparisons as a table, a row for each two models and axis."""
@@ -86,7 +82,7 @@ def run_curves(names: Sequence[str], records: Path, axes: Sequence[str]) -> Curv
     if len(set(names)) < max(2, len(names)):
         raise InputError(f"{len(set(names))} different models of {len(names)}; give at least 2")
     models = [_model(name, records) for name in names]
-    pairs = [compare(a, b, axis) for axis in axes or AXES for a, b in combinations(models, 2)]
+    pairs = [compare(a, b, axis) for axis in axes for a, b in combinations(models, 2)]
     made = describe_run(command=command_line(sys.argv[1:]), device="cpu", seed=0)
     return CurvesReport(models=models, pairs=pairs, provenance=made.model_dump())
 
@@ -118,15 +114,16 @@ def last_crossing(a: Curve, b: Curve, axis: str) -> float | None:
 
 
 def _model(name: str, records: Path) -> dict[str, Any]:
-    file = f"{name}/{RECORD_FILE}"
-    curve, record = read_curve(records, file), read_evidence(records, file)
+    path = records / name / RECORD_FILE
+    record = read_evidence(path.parent, path.name)
+    curve = curve_of(record, path)
     if record["config"].get("objective", NEXT_TOKEN) != NEXT_TOKEN:
-        raise InputError.at(records / file, None, "an autoencoder; give language models")
+        raise InputError.at(path, None, "an autoencoder; give language models")
     try:
         language = LanguageModel(build_shaped(record["base"], 0))
     except (MixbenchError, KeyError) as error:
         problem = f"its operations cannot be counted ({error}); give language models made from presets"
-        raise InputError.at(records / file, None, problem) from None
+        raise InputError.at(path, None, problem) from None
     flops = PASSES * language_flops(language)
     return {
         "model": name,

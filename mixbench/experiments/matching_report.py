@@ -1,14 +1,14 @@
 """What `mixbench match` says: each matcher's scores with their intervals, and the table of them."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
 from mixbench.experiments.estimates import Estimate
+from mixbench.experiments.json_report import JsonReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class MatchRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchReport:
+class MatchReport(JsonReport):
     """What set matchers find by a model's frozen embeddings. Intervals are of 95 % over documents sought."""
 
     model: str
@@ -45,10 +45,6 @@ class MatchReport:
     settings: Mapping[str, Any]
     rows: Sequence[MatchRow]
     provenance: Mapping[str, Any]
-
-    def to_json(self) -> str:
-        """Return the report as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
     def table(self) -> Table:
         """Return the report as a table, a row for each matcher and size."""

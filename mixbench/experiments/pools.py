@@ -1,9 +1,8 @@
 """`mixbench pools`: a model on known items, in the paper's pools and among all documents."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from mixbench.evaluation.provenance import describe_run
 from mixbench.experiments.estimates import Estimate, estimates
 from mixbench.experiments.evaluating import Places
 from mixbench.experiments.item_scorers import open_for, open_scorer
+from mixbench.experiments.json_report import JsonReport
 from mixbench.experiments.known_items import KnownItems
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.systems import EncoderOptions
@@ -35,7 +35,7 @@ class PoolRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolReport:
+class PoolReport(JsonReport):
     """What a model finds in pools, and among all documents. Intervals are of 95 % over documents sought."""
 
     model: str
@@ -57,10 +57,6 @@ class PoolReport:
     ranks: str
     """Of the document sought, among all, for each query: numbers with spaces, so that a file stays small."""
     provenance: Mapping[str, Any]
-
-    def to_json(self) -> str:
-        """Return the report as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
     def table(self) -> Table:
         """Return the report as a table, a row for each size."""

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mixbench.experiments.estimates import Estimate, estimate
+from mixbench.experiments.json_report import JsonReport
 
 if TYPE_CHECKING:
     from mixbench.probes.inversion import TextInversion
@@ -25,7 +26,7 @@ LOSS = "loss: at the end, over that of the true embeddings with a little noise"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeRecord:
+class ProbeRecord(JsonReport):
     """The inversion of one model at one layer, by one seed: what was done, and what came of it."""
 
     model: str
@@ -57,10 +58,6 @@ class ProbeRecord:
             f"{folder}/{self.settings['form']}-layer{self.layer}-tokens{self.tokens}-seed{self.seed}"
             f"-{identity}.json"
         )
-
-    def to_json(self) -> str:
-        """Return the record as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)

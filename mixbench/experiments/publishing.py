@@ -10,8 +10,7 @@ from mixbench.experiments.lineage import read_training_sources
 from mixbench.experiments.published_card import published_card
 from mixbench.files import write_atomic
 from mixbench.models import PRESETS
-
-RECORD_FILE = "mixbench.json"
+from mixbench.training.record import RECORD_FILE
 
 
 def run_export(model: str, output: Path, *, overwrite: bool = False) -> Path:

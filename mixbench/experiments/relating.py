@@ -4,10 +4,9 @@ Every number is read from what `probe --json`, `pretrain` and `pools` have left.
 of ranks, with percentile intervals over models drawn again: they are few, so these are wide.
 """
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +21,7 @@ from mixbench.errors import InputError
 from mixbench.evaluation.provenance import describe_run
 from mixbench.experiments.claims.figures import read_value
 from mixbench.experiments.estimates import Estimate
+from mixbench.experiments.json_report import JsonReport
 from mixbench.experiments.lineage import command_line
 
 DRAWS = 10_000
@@ -39,17 +39,13 @@ class Correlation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelationReport:
+class RelationReport(JsonReport):
     """The figures of each model, and their rank correlations."""
 
     models: Sequence[dict[str, Any]]
     """Name and figures: top-1 accuracy by each probe, held-out loss, nDCG@10 among all documents."""
     correlations: Sequence[Correlation]
     provenance: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Return the report as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
     def table(self) -> Table:
         """Return the report as a table, a row for each model."""

@@ -1,6 +1,5 @@
 """`mixbench retention`: how many tokens a decoder rebuilds from the embedding that a model makes."""
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from mixbench.errors import InputError
 from mixbench.experiments.estimates import Estimate, estimate
+from mixbench.experiments.json_report import JsonReport
 from mixbench.experiments.lineage import command_line
 from mixbench.experiments.probe_subjects import (
     Subject,
@@ -57,7 +57,7 @@ class RetentionRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetentionReport:
+class RetentionReport(JsonReport):
     """What was measured of which models, and how."""
 
     rows: Sequence[RetentionRow]
@@ -66,10 +66,6 @@ class RetentionReport:
     source: dict[str, str]
     settings: dict[str, Any]
     provenance: dict[str, Any]
-
-    def to_json(self) -> str:
-        """Return the report as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
     def table(self) -> Table:
         """Return the report as `retention_table` lays it out."""

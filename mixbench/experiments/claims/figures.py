@@ -46,7 +46,7 @@ def read_figure(folder: Path, reference: str) -> Figure | None:
 
 def _read(folder: Path, reference: str) -> Figure | None:
     if "@" in reference:
-        own, other = (read_curve(folder, name) for name in reference.split("@"))
+        own, other = (curve_of(read_evidence(folder, name), folder / name) for name in reference.split("@"))
         return Figure.plain(loss_at(own, min(own[-1]["seconds"], other[-1]["seconds"])))
     if "^" in reference:
         return Figure.mean(_top1(folder, *reference.split("^")))
@@ -86,12 +86,12 @@ def loss_at(curve: Sequence[Mapping[str, float]], place: float, axis: str = "sec
     return before["loss"] + min(1.0, share) * (after["loss"] - before["loss"])
 
 
-def read_curve(folder: Path, name: str) -> list[dict[str, float]]:
-    """Return the held-out losses of a record of pretraining. Raises InputError where there are none."""
+def curve_of(record: Any, path: Path) -> list[dict[str, float]]:
+    """Return the held-out losses of a record of pretraining, read from `path`. Raises InputError for none."""
     try:
-        return [dict(point) for point in read_evidence(folder, name)["validation_curve"]]
+        return [dict(point) for point in record["validation_curve"]]
     except (KeyError, TypeError, ValueError):
-        raise InputError.at(folder / name, None, "no record of pretraining: it has no curve") from None
+        raise InputError.at(path, None, "no record of pretraining: it has no curve") from None
 
 
 def _top1(folder: Path, name: str, n: str) -> list[float]:

@@ -12,9 +12,9 @@ from mixbench.experiments.claims.judging import NOT_RUN, NOT_TESTED, Compared, J
 from mixbench.experiments.claims.rules import PAIRED, Figure, difference
 from mixbench.experiments.run_list import Run
 from mixbench.experiments.run_record import read_record
+from mixbench.training.record import RECORD_FILE
 
 EVIDENCE = "evidence"
-RECORD_FILE = "mixbench.json"
 VERDICTS = ("holds", "holds in part", "fails", "undecided", "not measured", NOT_RUN, NOT_TESTED)
 HEAD = """# The claims of arXiv 2409.01482
 
