@@ -85,7 +85,10 @@ def test_what_cannot_be_compared_is_one_line(run: Run) -> None:
     )
     refused(run("curves", "tuned", "own", "--records", "lm"), "no record of pretraining")
     refused(run("curves", "own", "own", "--records", "lm"), "1 different models of 2; give at least 2")
-    refused(run("curves", "absent", "own"), "absent/mixbench.json: no evidence can be read")
+    refused(
+        run("curves", "absent", "own"),
+        "absent/mixbench.json: no such record; give folders",
+    )
     refused(run("curves", "own", "auto", "--axis", "steps"), "unknown axis 'steps'", "tokens")
 
 

@@ -115,6 +115,8 @@ def last_crossing(a: Curve, b: Curve, axis: str) -> float | None:
 
 def _model(name: str, records: Path) -> dict[str, Any]:
     path = records / name / RECORD_FILE
+    if not path.is_file():
+        raise InputError.at(path, None, "no such record; give folders that pretrain wrote, below --records")
     record = read_evidence(path.parent, path.name)
     curve = curve_of(record, path)
     if record["config"].get("objective", NEXT_TOKEN) != NEXT_TOKEN:
