@@ -10,7 +10,7 @@ import numpy as np
 from mixbench.data.texts import TextSource
 from mixbench.training.language_checkpoint import History
 from mixbench.training.language_config import PretrainConfig
-from mixbench.training.loss_plot import loss_svg
+from mixbench.training.loss_plot import LOSS_PLOT, loss_svg
 from mixbench.training.record import RECORD_FILE, SCHEMA, Origin, package_versions, render_record, thinned
 
 KINDS = {"next-token": "A causal language model", "autoencoder": "The encoder of an autoencoder"}
@@ -54,7 +54,7 @@ def language_files(
     """Return record, card and curve of the model called `name`, by file name."""
     record = language_record(origin, config, text.sources, outcome)
     curve = loss_svg(record["loss"], record["validation_loss"])
-    return {RECORD_FILE: render_record(record), "README.md": _card(name, record), "loss.svg": curve}
+    return {RECORD_FILE: render_record(record), "README.md": _card(name, record), LOSS_PLOT: curve}
 
 
 def language_record(
@@ -126,7 +126,7 @@ def _card(name: str, record: Mapping[str, Any]) -> str:
         f" {record['tokens_per_second']} a second on {record['device']} in {record['precision']}.\n",
         f"Loss held out ({record['held_out_tokens']} tokens): {loss:.4f} nats a token, step {step}.\n",
         f"Versions: {versions}.\n",
-        "![Loss by step](loss.svg)\n",
+        f"![Loss by step]({LOSS_PLOT})\n",
         f"The whole record is in `{RECORD_FILE}`.\n",
     ]
     return "\n".join(sections)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+LOSS_PLOT = "loss.svg"
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 320, 56, 24, 16, 40
 TRAINING, HELD_OUT = "#1f6feb", "#d1242f"
 

@@ -12,6 +12,7 @@ from mixbench.experiments.claims.judging import NOT_RUN, NOT_TESTED, Compared, J
 from mixbench.experiments.claims.rules import PAIRED, Figure, difference
 from mixbench.experiments.run_list import Run
 from mixbench.experiments.run_record import read_record
+from mixbench.training.loss_plot import LOSS_PLOT
 from mixbench.training.record import RECORD_FILE
 
 EVIDENCE = "evidence"
@@ -28,7 +29,9 @@ nothing but no and unclear is undecided. Differences of language models are pair
 windows, and those of pools over the same queries; other figures compare the ends of two intervals. Where
 models were trained with three seeds, differences are taken seed by seed, and the interval is that of their
 mean; all other models have one seed, and what another would change is in no interval. The learning rate that
-is best of three is chosen by the held-out loss that is then shown, for every family alike.
+is best of three is chosen by the held-out loss that is then shown, for every family alike; where it is the
+highest of the three, a still higher one may be better. The loss of a run by step, loss.svg, lies beside its
+record.
 """
 
 
@@ -118,7 +121,10 @@ def _proof(claim: Claim, table: ClaimTable, folder: Path) -> str:
     files = [name for name in claim.files if (folder / EVIDENCE / name).is_file()]
     links = [f"[{number}]({EVIDENCE}/{name})" for number, name in enumerate(files, start=1)]
     made = dict.fromkeys(
-        plot for name in files for plot in kept_of(table.makers[name]) if plot.endswith(".svg")
+        plot
+        for name in files
+        for plot in kept_of(table.makers[name])
+        if plot.endswith(".svg") and Path(plot).name != LOSS_PLOT
     )
     plots = [f"[plot]({EVIDENCE}/{name})" for name in made if (folder / EVIDENCE / name).is_file()]
     return "<br>".join([command, *([" ".join(links + plots)] if links else [])])

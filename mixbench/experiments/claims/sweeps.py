@@ -14,6 +14,7 @@ from typing import Any
 
 from mixbench.errors import InputError, UnknownName
 from mixbench.experiments.run_list import Pick
+from mixbench.training.loss_plot import LOSS_PLOT
 
 RATES = ("rate1", "rate2", "rate3")
 SEEDS = ("seed1", "seed2")
@@ -49,7 +50,7 @@ def runs_of_sweeps(path: Path, sweeps: Sweeps) -> dict[str, dict[str, Any]]:
                     f"{command} --learning-rate {rate} -o {{work}}/lm/{name}-{part}"
                     for command in body.get("commands", ())
                 ],
-                "proof": [_record(name, part), f"lm/{name}-{part}/loss.svg"],
+                "proof": [_record(name, part), f"lm/{name}-{part}/{LOSS_PLOT}"],
                 **({"rate_of": name} if part in SEEDS else {}),
             }
     return runs
