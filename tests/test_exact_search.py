@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mixbench.retrievers.exact_search import search_shards
-from mixbench.retrievers.shards import Shard, longest_of
+from mixbench.retrievers.shards import Extent, Shard, extent_of
 from mixbench.retrievers.topk import search_chunks
 
 D = 24
@@ -110,7 +110,7 @@ def test_the_best_are_those_of_exact_scores_of_all(
         monkeypatch.setattr(f"mixbench.retrievers.{module}.{name}", value)
     expected = exact_best(queries, corpus, k)
     assert pairs(search_shards(queries, cut(corpus, generator), k)) == expected
-    assert pairs(search_shards(queries, [corpus], k, longest=longest_of([corpus]))) == expected
+    assert pairs(search_shards(queries, [corpus], k, extent=extent_of([corpus]))) == expected
 
 
 @pytest.mark.parametrize("k", [10, 1_000])
@@ -146,11 +146,50 @@ def test_documents_too_close_for_bfloat16_are_told_apart_in_float32(
     assert chosen_by[-1] == torch.float32
 
 
+@pytest.mark.usefixtures("products")
+def test_a_query_that_would_be_infinite_in_bfloat16_is_searched_all_the_same() -> None:
+    corpus = torch.tensor([[0.0, 3e-4], [1e-4, 0.0], [2e-4, -1e-4]])
+    queries = torch.tensor([[3.4e38, 0.0], [0.0, 1.0]])
+    found = search_shards(queries, [corpus], 3)
+    assert found[1].tolist() == [[2, 1, 0], [0, 1, 2]]
+    assert pairs(found) == pairs(search_chunks(queries, [(0, corpus)], 3))
+
+
+@pytest.mark.usefixtures("products")
+def test_what_rounding_takes_from_documents_may_be_what_makes_them_the_best() -> None:
+    torch.manual_seed(5)
+    half = torch.randn(300, 192).bfloat16().float()
+    corpus = torch.cat([half, -half], dim=1)
+    # Scores of .125 as bfloat16 has them, over scores of 0 there that are .6.
+    corpus[100:, 0], corpus[100:, 192] = 1, -1 + 2**-3
+    corpus[:100] += corpus[:100].abs() * 2**-9
+    queries = torch.ones(1, 384)
+    found = search_shards(queries, [corpus], 5)
+    assert pairs(found) == pairs(search_chunks(queries, [(0, corpus)], 5))
+    assert found[1].max() < 100
+
+
+@pytest.mark.usefixtures("products")
+def test_what_rounding_takes_from_a_query_may_be_what_makes_documents_the_best() -> None:
+    torch.manual_seed(6)
+    half = torch.randn(1, 192).bfloat16().float()
+    half[0, 0] = 1
+    queries = torch.cat([half, -half], dim=1)
+    queries += queries.abs() * 2**-9
+    signs = torch.randint(0, 2, (300, 192)) * 2.0 - 1
+    signs[:5] = 1
+    corpus = torch.cat([signs, signs], dim=1)
+    corpus[5:, 0] += 2**-3
+    found = search_shards(queries, [corpus], 5)
+    assert pairs(found) == pairs(search_chunks(queries, [(0, corpus)], 5))
+    assert found[1].tolist() == [[0, 1, 2, 3, 4]]
+
+
 def test_lengths_whose_products_would_overflow_are_searched_all_the_same() -> None:
     corpus = torch.tensor([[-1.0, 0.0], [1e30, -1e30], [1e30, 1e30], [-2.0, 0.0]])
     queries = torch.tensor([[1e20, 1e20], [0.0, 1.0]])
     found = pairs(search_shards(queries, [corpus], 2))
-    assert found == pairs(search_shards(queries, [corpus], 2, longest=2e30))
+    assert found == pairs(search_shards(queries, [corpus], 2, extent=Extent(2e30, 1e28)))
     assert found == [[(math.inf, 2), (0.0, 1)], [(float(np.float32(1e30)), 2), (0.0, 0)]]
 
 

@@ -17,7 +17,7 @@ from mixbench.errors import InputError, MixbenchError
 from mixbench.retrievers.exact_search import MEMORY, search_shards
 from mixbench.retrievers.precision import PRECISIONS, Stored, checked_precision
 from mixbench.retrievers.protocol import Ranking
-from mixbench.retrievers.shards import longest_of, parts_of, read
+from mixbench.retrievers.shards import extent_of, parts_of, read
 from mixbench.retrievers.topk import search_chunks
 
 ENCODED_COPIES = 8
@@ -91,7 +91,7 @@ class EmbeddingIndex:
         encoded = self._encoded(documents, encode, at_once or self.chunk_size)
         on_disk = self.memory is not None
         self._stored = PRECISIONS[self.precision](encoded, len(documents), on_disk=on_disk)
-        self._longest = longest_of([self._stored])
+        self._extent = extent_of([self._stored])
         self._doc_ids = np.array([document.doc_id for document in documents], dtype=object)
         self.documents = documents
 
@@ -131,7 +131,7 @@ class EmbeddingIndex:
             scores_QK, positions_QK = search_chunks(queries_QD.to(encoded.device), chunks, k)
         else:  # Apple's GPUs too, which have no float64
             scores_QK, positions_QK = search_shards(
-                queries_QD, [self._stored], k, longest=self._longest, memory=self.memory or MEMORY
+                queries_QD, [self._stored], k, extent=self._extent, memory=self.memory or MEMORY
             )
         return [
             list(zip(self._doc_ids[positions].tolist(), scores, strict=True))

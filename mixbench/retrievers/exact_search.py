@@ -15,6 +15,7 @@ Shapes: Q queries, N documents read at once, D dimensions, K results, C candidat
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixbench.retrievers.shards import Part, Shard, longest_of, parts_of, read, read_rows
+from mixbench.retrievers.shards import Extent, Part, Shard, extent_of, parts_of, read, read_rows
 from mixbench.retrievers.shortlist import Floats32, Ints, Shortlist, bounds_of
 from mixbench.retrievers.threads import thread_pool
 from mixbench.retrievers.topk import search_chunks
@@ -41,7 +42,7 @@ FIXED_BYTES = 2**25
 """Bytes that a thread takes for documents, scores and products."""
 CANDIDATE_BYTES = 96
 """Bytes that a candidate takes while all are sorted; a thread sorts up to twice as many as are asked for."""
-DOUBLES = 2**19
+DOUBLES = 2**18
 """Numbers of documents that a thread scores exactly at once."""
 COARSE_QUERIES = 256
 """Queries from which on bfloat16 products are worth rounding the documents."""
@@ -62,25 +63,25 @@ def search_shards(
     shards: Sequence[Shard],
     k: int,
     *,
-    longest: float | None = None,
+    extent: Extent | None = None,
     memory: int = MEMORY,
 ) -> tuple[Tensor, Tensor]:
     """Return the scores (Q, K) float32 and the positions (Q, K) int64 of the best documents, best first.
 
     Positions count through the shards; of equal scores the lowest comes first. `queries_QD`, float32 on the
-    CPU, holds at least one query. `longest` is at least the length of every document; None reads all of them
-    for it. So many threads are used, and queries taken at a time, that a search keeps to about `memory`
-    bytes, but at least one.
+    CPU, holds at least one query. `extent` is that of the shards; None reads all of them for it. So many
+    threads are used, and queries taken at a time, that a search keeps to about `memory` bytes, but at least
+    one.
     """
-    longest = longest_of(shards) if longest is None else longest
+    extent = extent_of(shards) if extent is None else extent
     lengths_Q = torch.linalg.vector_norm(queries_QD.double(), dim=1).numpy()
-    if lengths_Q.max() * longest > LARGEST or torch.get_float32_matmul_precision() != "highest":
+    if lengths_Q.max() * extent.length > LARGEST or torch.get_float32_matmul_precision() != "highest":
         return search_chunks(queries_QD, read(parts_of(shards, FLOATS // queries_QD.shape[1])), k)
     k = min(k, sum(map(len, shards)))
     threads = min(torch.get_num_threads(), max(1, memory // (2 * FIXED_BYTES)))
     rows = min(QUERIES, max(1, (memory // threads - FIXED_BYTES) // (2 * k * CANDIDATE_BYTES)))
     found = [
-        _search(queries_QD[start : start + rows], longest, shards, k, threads, memory)
+        _search(queries_QD[start : start + rows], extent, shards, k, threads, memory)
         for start in range(0, len(queries_QD), rows)
     ]
     return torch.cat([scores for scores, _ in found]), torch.cat([positions for _, positions in found])
@@ -103,16 +104,16 @@ class _TooCloseError(Exception):
 
 
 def _search(
-    queries_QD: Tensor, longest: float, shards: Sequence[Shard], k: int, threads: int, memory: int
+    queries_QD: Tensor, extent: Extent, shards: Sequence[Shard], k: int, threads: int, memory: int
 ) -> tuple[Tensor, Tensor]:
     many = len(queries_QD) >= COARSE_QUERIES and sum(map(len, shards)) >= COARSE_DOCUMENTS * k
     needed = threads * FIXED_BYTES + COARSE_ROOM * len(queries_QD) * k * CANDIDATE_BYTES
     if many and needed <= memory and multiplies_bfloat16():
-        try:
-            return _Search(queries_QD, _coarse(queries_QD, longest), shards, k).run(threads)
-        except _TooCloseError:
-            pass
-    return _Search(queries_QD, _fine(queries_QD, longest), shards, k).run(threads)
+        coarse = _coarse(queries_QD, extent)
+        with suppress(_TooCloseError):
+            if np.isfinite(coarse.margins_Q).all():
+                return _Search(queries_QD, coarse, shards, k).run(threads)
+    return _Search(queries_QD, _fine(queries_QD, extent), shards, k).run(threads)
 
 
 @cache
@@ -197,19 +198,22 @@ class _Search:
             yield np.einsum("sd,d->s", rows_SD, query_D).astype(np.float32)
 
 
-def _fine(queries_QD: Tensor, longest: float) -> _Products:
+def _fine(queries_QD: Tensor, extent: Extent) -> _Products:
     lengths_Q = torch.linalg.vector_norm(queries_QD.double(), dim=1).numpy()
-    margins_Q = _margins(lengths_Q, longest, queries_QD.shape[1])
+    margins_Q = _margins(lengths_Q, extent.length, queries_QD.shape[1])
     return _Products(queries_QD=queries_QD, margins_Q=margins_Q.astype(np.float32))
 
 
-def _coarse(queries_QD: Tensor, longest: float) -> _Products:
-    """Return products in bfloat16, summed in float32: wrong also by what rounding takes from either side."""
+def _coarse(queries_QD: Tensor, extent: Extent) -> _Products:
+    """Return products in bfloat16, summed in float32: wrong also by what rounding takes from either side.
+
+    It is measured on both, some .4 of the most that it can be.
+    """
     coarse_QD = queries_QD.bfloat16()
     lengths_Q = torch.linalg.vector_norm(coarse_QD.double(), dim=1).numpy()
     lost_Q = torch.linalg.vector_norm(queries_QD.double() - coarse_QD.double(), dim=1).numpy()
-    margins_Q = 2 * _margins(lengths_Q + lost_Q, (1 + COARSE_ROUNDING) * longest, queries_QD.shape[1])
-    margins_Q += (lost_Q + COARSE_ROUNDING * lengths_Q) * longest
+    margins_Q = 2 * _margins(lengths_Q + lost_Q, extent.length + extent.lost, queries_QD.shape[1])
+    margins_Q += lost_Q * extent.length + lengths_Q * extent.lost
     return _Products(
         queries_QD=coarse_QD,
         margins_Q=(1.001 * margins_Q).astype(np.float32),

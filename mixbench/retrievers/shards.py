@@ -4,6 +4,7 @@ Shapes: N documents read at once, D dimensions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import Tensor
 from mixbench.retrievers.threads import one_thread_each
 
 DOCUMENTS_AT_ONCE = 1_000
+TINIEST = 2**-60
+"""At least the size of a number whose square float32 does not hold."""
 COPIED = 256
 """Rows of an array copied at once."""
 
@@ -26,6 +29,15 @@ class Shard(Protocol):
     def __getitem__(self, at: Any, /) -> Any:
         """Return the rows of a slice, or of int64 numbers: floats of 16 or 32 bits (rows, D)."""
         ...
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What no document of some shards exceeds."""
+
+    length: float
+    lost: float
+    """The length of what rounding its numbers to bfloat16 takes from them."""
 
 
 Part = tuple[int, Shard, slice]
@@ -75,9 +87,13 @@ def take(tensor: Tensor, at: slice | Tensor) -> Tensor:
     return tensor[at] if isinstance(at, slice) else tensor.index_select(0, at)
 
 
-def longest_of(shards: Sequence[Shard]) -> float:
-    """Return what no document exceeds in length; one of them comes close to it."""
-    parts = read(parts_of(shards, DOCUMENTS_AT_ONCE))
+def extent_of(shards: Sequence[Shard]) -> Extent:
+    """Return what no document exceeds; one of them comes close to it."""
+    longest = most_lost = 0.0
     with one_thread_each():
-        longest = max(float(torch.linalg.vector_norm(rows_ND, dim=1).max()) for _, rows_ND in parts)
-    return longest * 1.001  # further up than float32 rounds
+        for _, rows_ND in read(parts_of(shards, DOCUMENTS_AT_ONCE)):
+            lost_ND = rows_ND.bfloat16().float().sub_(rows_ND)
+            length, lost = (float(torch.linalg.vector_norm(each, dim=1).max()) for each in (rows_ND, lost_ND))
+            longest, most_lost = max(longest, length), max(most_lost, lost)
+    # Further up than float32 rounds; and squares too small for it are lost from a length.
+    return Extent(longest * 1.001, most_lost * 1.001 + rows_ND.shape[1] * TINIEST)

@@ -56,9 +56,9 @@ class Shortlist:
     def prune(self) -> int:
         """Drop what the values show not to be among the best; return how many of those looked at are kept."""
         rows_C, positions_C, values_C = self._all()
-        sorted_C = values_C[np.argsort(rows_C, kind="stable")]
-        ends_Q = np.cumsum(np.bincount(rows_C, minlength=len(self._bars_Q)))
-        for row, own_C in enumerate(np.split(sorted_C, ends_Q[:-1])):
+        order_C = np.argsort(rows_C, kind="stable")
+        bounds = bounds_of(rows_C[order_C], len(self._bars_Q))
+        for row, own_C in enumerate(np.split(values_C[order_C], bounds)):
             if len(own_C) >= self.k:
                 bar = self._bar(kth_highest(own_C, self.k), self._margins_Q[row])
                 self._bars_Q[row] = max(self._bars_Q[row], bar)
