@@ -124,9 +124,9 @@ def test_texts_of_a_file_are_its_documents_that_are_long_enough(run: Run) -> Non
     second = json.loads(probe(run, "tiny", *SMALL, *QUICK, "--text", "some.jsonl", "--json").out)
     assert first == second
     many = ("--texts", "3", "--length", "6")
-    refused(probe(run, "tiny", *SMALL, *many, "--text", "some.txt"), "some: 2 of its documents have 6 tokens")
+    refused(probe(run, "tiny", *SMALL, *many, "--text", "some.txt"), "some.txt: 2 of its documents have")
     Path("long.txt").write_text("one two three four five six seven\n" * 10_000)
-    refused(probe(run, "tiny", *SMALL, *many, "--text", "long.txt"), "long: 1 of its documents have 6 tokens")
+    refused(probe(run, "tiny", *SMALL, *many, "--text", "long.txt"), "long.txt: 1 of its documents have")
 
 
 @pytest.mark.parametrize(

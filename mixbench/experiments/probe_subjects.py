@@ -109,7 +109,7 @@ def open_texts(place: str | None) -> Texts:
     """Return the documents of a text or .jsonl file, or the functions of the embedded task without one."""
     if place is None:
         data = read_frozen(EMBEDDED, "test")
-        source = TextSource(EMBEDDED, "embedded", data.sha256)
+        source = TextSource(EMBEDDED, EMBEDDED, data.sha256)
         return Texts(source=source, documents=(document.text for document in data.corpus))
     source = text_source(place)
     return Texts(source=source, documents=_beginnings(source))
@@ -155,6 +155,6 @@ def first_tokens(
             if len(documents) == count:
                 return Chosen(documents, [torch.tensor(each) for each in rows])
     raise InputError(
-        f"{texts.source.name}: {len(documents)} of its documents have {tokens} tokens or more, and {count}"
+        f"{texts.source.place}: {len(documents)} of its documents have {tokens} tokens or more, and {count}"
         " are asked for; take fewer or shorter texts"
     )
