@@ -30,8 +30,8 @@ windows, and those of pools over the same queries; other figures compare the end
 models were trained with three seeds, differences are taken seed by seed, and the interval is that of their
 mean; all other models have one seed, and what another would change is in no interval. The learning rate that
 is best of three is chosen by the held-out loss that is then shown, for every family alike; where it is the
-highest of the three, a still higher one may be better. The loss of a run by step, loss.svg, lies beside its
-record.
+highest of the three, a still higher one may be better. Beside the record of each run of such a choice lies
+its loss by step, loss.svg.
 """
 
 
