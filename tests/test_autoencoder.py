@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tiny_language import CONTEXT, tiny_encoder, tiny_text, tiny_tokenizer, write_text
 
 from mixbench.errors import InputError
-from mixbench.models.autoencoder import Autoencoder
+from mixbench.models.autoencoder import Autoencoder, unrolled
 from mixbench.models.build import build_mixer_encoder
 from mixbench.models.load import load_model
 from mixbench.training.language_config import PretrainConfig
@@ -63,6 +63,26 @@ def test_an_encoder_that_pools_the_last_token_hands_on_its_state(tokenizer) -> N
     assert torch.equal(halves.states.decoder(z_BTd.contiguous()), halves.states(ids_BT))
 
 
+@pytest.mark.parametrize("tokens", [5, 32, 100])
+def test_an_unrolled_embedding_is_turned_by_as_many_places_as_its_position(tokens) -> None:
+    z_Bd = torch.randn(2, 32, generator=torch.manual_seed(0))
+    turned = torch.stack([z_Bd.roll(-position, dims=1) for position in range(tokens)], dim=1)
+    assert torch.equal(unrolled(z_Bd, tokens), turned)
+
+
+@pytest.mark.parametrize("kind", ["right", "twin"])
+def test_a_llama_tells_positions_apart_only_where_the_embedding_is_unrolled(tokenizer, kind) -> None:
+    ids_BT = torch.randint(2, 300, (3, CONTEXT), generator=torch.manual_seed(0))
+    model = tiny_encoder(tokenizer, kind).eval()
+    repeated_BTd = Autoencoder(model).eval().states(ids_BT)
+    alike = torch.allclose(repeated_BTd, repeated_BTd[:, :1].expand_as(repeated_BTd), atol=1e-5)
+    assert alike == (kind == "twin")
+    halves = Autoencoder(model, unrolled=True).eval()
+    z_Bd = halves.states.encoder(ids_BT).mean(1)
+    assert torch.equal(halves.states.decoder(unrolled(z_Bd, CONTEXT).contiguous()), halves.states(ids_BT))
+    assert not torch.allclose(halves.states(ids_BT)[:, 0], halves.states(ids_BT)[:, 1], atol=1e-2)
+
+
 def test_the_encoder_learns_and_another_seed_is_another_decoder(tmp_path, tokenizer, text) -> None:
     pace = {"max_steps": 80, "eval_every": 40, "learning_rate": 0.01}
     weights, record = train(tmp_path / "out", tokenizer, text, **pace)
@@ -103,4 +123,4 @@ def test_what_cannot_be_an_autoencoder_is_refused(tmp_path, tokenizer, run: Run)
         Autoencoder(tiny_encoder(tokenizer, "bi-twin"))
     path = write_text(tmp_path / "things.txt")
     ended = run("pretrain", "tiny", "-o", tmp_path / "x", "--text", path, "--objective", "both")
-    refused(ended, "objective must be next-token or autoencoder, not 'both'")
+    refused(ended, "objective must be next-token or autoencoder or unrolled-autoencoder, not 'both'")

@@ -28,7 +28,8 @@ def pretrain_command(
         str,
         typer.Option(
             help="next-token: a language model. autoencoder: each window again from its embedding alone, by a"
-            " decoder of the same shape, which is not kept."
+            " decoder of the same shape, which is not kept. unrolled-autoencoder: likewise, the embedding"
+            " turned by a place at each position."
         ),
     ] = "next-token",
     max_steps: Annotated[

@@ -10,7 +10,7 @@ from mixbench.experiments.lineage import command_line, started_from
 from mixbench.experiments.progress import progress_bar, say
 from mixbench.experiments.shaping import changed_name, read_changes
 from mixbench.models import PRESETS
-from mixbench.training.language_config import PretrainConfig
+from mixbench.training.language_config import AUTOENCODERS, PretrainConfig
 
 
 def token_cache() -> Path:
@@ -59,8 +59,9 @@ def run_pretraining(
         origin = started_from(Origin(base=Path(base).name, command=command), folder)
         model = load_model(base, device=device)
     language: LanguageModel | Autoencoder
-    if config.objective == "autoencoder":
-        language = Autoencoder(model, config.seed)
+    if config.objective in AUTOENCODERS:
+        unrolled = config.objective == "unrolled-autoencoder"
+        language = Autoencoder(model, config.seed, unrolled=unrolled)
     else:
         language = LanguageModel(model)
         if base not in PRESETS:

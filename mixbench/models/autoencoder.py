@@ -4,8 +4,9 @@
     logits = E norm(decoder(z, z, ..., z))
 
 The decoder has the encoder's shape, weights of its own, and reads z at every position (arXiv 2409.01482). For
-attention that is a handicap: equal inputs give equal values wherever it looks, and only positions tell them
-apart. It is trained with the encoder, and not kept: a folder holds the encoder alone.
+attention that is a handicap: equal inputs give equal values wherever it looks, so that all states of a Llama
+are equal. Unrolled, position t reads z turned by t places, and values differ. The decoder is trained with the
+encoder, and not kept: a folder holds the encoder alone.
 """
 
 from typing import Any
@@ -37,7 +38,7 @@ class Autoencoder(nn.Module):
 
     ahead = 0
 
-    def __init__(self, model: SentenceTransformer, seed: int = 0) -> None:
+    def __init__(self, model: SentenceTransformer, seed: int = 0, *, unrolled: bool = False) -> None:
         super().__init__()
         language = LanguageModel(model)
         if any(isinstance(module, Dense) for module in model):
@@ -46,7 +47,8 @@ class Autoencoder(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             decoder = _decoder(language.states.network).to(model.device)
-        self.states = RepeatedEmbedding(language.states, decoder, last=model[1].pooling_mode == "lasttoken")
+        last = model[1].pooling_mode == "lasttoken"
+        self.states = RepeatedEmbedding(language.states, decoder, last=last, unrolled=unrolled)
         self.head = language.head
 
     def files(self) -> dict[str, bytes]:
@@ -55,17 +57,25 @@ class Autoencoder(nn.Module):
 
 
 class RepeatedEmbedding(nn.Module):
-    """From ids (B, T) to one embedding of each row, repeated (B, T, d), to the states of the decoder."""
+    """From ids (B, T) to one embedding of each row, repeated or unrolled, to decoded states (B, T, d)."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, last: bool) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, last: bool, unrolled: bool) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.last = encoder, decoder, last
+        self.encoder, self.decoder, self.last, self.unrolled = encoder, decoder, last, unrolled
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         states_BTd: Tensor = self.encoder(ids_BT)
         z_Bd = states_BTd[:, -1] if self.last else states_BTd.mean(1)
-        decoded_BTd: Tensor = self.decoder(z_Bd[:, None].expand_as(states_BTd).contiguous())
+        tokens = ids_BT.shape[1]
+        z_BTd = unrolled(z_Bd, tokens) if self.unrolled else z_Bd[:, None].expand(-1, tokens, -1)
+        decoded_BTd: Tensor = self.decoder(z_BTd.contiguous())
         return decoded_BTd
+
+
+def unrolled(z_Bd: Tensor, tokens: int) -> Tensor:
+    """Return each embedding at all `tokens` positions, turned by as many places (B, T, d)."""
+    width = z_Bd.shape[1]
+    return z_Bd.repeat(1, 1 + -(-tokens // width)).unfold(1, width, 1)[:, :tokens]
 
 
 class _MixerBlocks(nn.Module):

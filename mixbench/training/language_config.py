@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from mixbench.errors import InputError
 
-Objective = Literal["next-token", "autoencoder"]
+Objective = Literal["next-token", "autoencoder", "unrolled-autoencoder"]
+AUTOENCODERS: tuple[Objective, ...] = ("autoencoder", "unrolled-autoencoder")
 
 FREE_ON_RESUME = frozenset({"max_minutes", "compile"})
 """Settings that a resumed run may change."""

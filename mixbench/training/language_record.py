@@ -9,15 +9,16 @@ import numpy as np
 
 from mixbench.data.texts import TextSource
 from mixbench.training.language_checkpoint import History
-from mixbench.training.language_config import PretrainConfig
+from mixbench.training.language_config import AUTOENCODERS, PretrainConfig
 from mixbench.training.loss_plot import LOSS_PLOT, loss_svg
 from mixbench.training.record import RECORD_FILE, SCHEMA, Origin, package_versions, render_record, thinned
 
-KINDS = {"next-token": "A causal language model", "autoencoder": "The encoder of an autoencoder"}
-KEPT = {
-    "next-token": "`head.safetensors` turns it into the language model again",
-    "autoencoder": "the decoder that it was trained with, of the same shape, was not kept",
-}
+KINDS = {"next-token": "A causal language model"} | dict.fromkeys(
+    AUTOENCODERS, "The encoder of an autoencoder"
+)
+KEPT = {"next-token": "`head.safetensors` turns it into the language model again"} | dict.fromkeys(
+    AUTOENCODERS, "the decoder that it was trained with, of the same shape, was not kept"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
