@@ -16,7 +16,7 @@ from mixbench.experiments.picking import pick
 from mixbench.experiments.run_list import PLACEHOLDER, fill, in_order
 from mixbench.experiments.shaping import read_changes
 
-FAMILIES = {"R": 6, "T": 11, "F": 5, "P": 3, "A": 2, "Q": 5, "N": 9, "I": 1, "X": 4}
+FAMILIES = {"R": 6, "T": 11, "F": 5, "P": 3, "A": 2, "Q": 5, "N": 9, "I": 1, "X": 5}
 """How many claims there are of each kind; the paper makes all but the last."""
 CLAIM = """
 [[claims]]
