@@ -107,6 +107,19 @@ def test_a_run_stopped_after_every_step_equals_a_straight_one(tmp_path, tokenize
     assert (stopped["steps"], stopped["validation_loss"]) == (6, record["validation_loss"])
 
 
+def test_the_command_unrolls_where_that_is_asked(tmp_path, run: Run) -> None:
+    path = write_text(tmp_path / "things.txt")
+    small = ("--set", "context=16", "--set", "width=32", "--set", "depth=1", "--max-steps", "1")
+    losses = {}
+    for objective in ("autoencoder", "unrolled-autoencoder"):
+        out = tmp_path / objective
+        run("pretrain", "tiny", *small, "-o", out, "--text", path, "--objective", objective)
+        record = json.loads((out / "mixbench.json").read_text())
+        assert record["config"]["objective"] == objective
+        losses[objective] = record["validation_loss"][0]
+    assert losses["autoencoder"] != losses["unrolled-autoencoder"]
+
+
 def test_the_folder_is_an_encoder_and_no_language_model(tmp_path, tokenizer, text, run: Run) -> None:
     train(tmp_path / "out", tokenizer, text)
     assert load_model(tmp_path / "out").encode(["a red cat"]).shape == (1, 32)
