@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
             torch.manual_seed(seed)
             decoder = _decoder(language.states.network).to(model.device)
         last = model[1].pooling_mode == "lasttoken"
-        self.states = RepeatedEmbedding(language.states, decoder, last=last, unrolled=unrolled)
+        self.states = DecodedEmbedding(language.states, decoder, last=last, unrolled=unrolled)
         self.head = language.head
 
     def files(self) -> dict[str, bytes]:
@@ -56,7 +56,7 @@ class Autoencoder(nn.Module):
         return {}
 
 
-class RepeatedEmbedding(nn.Module):
+class DecodedEmbedding(nn.Module):
     """From ids (B, T) to one embedding of each row, repeated or unrolled, to decoded states (B, T, d)."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, *, last: bool, unrolled: bool) -> None:

@@ -13,12 +13,12 @@ from mixbench.training.language_config import AUTOENCODERS, PretrainConfig
 from mixbench.training.loss_plot import LOSS_PLOT, loss_svg
 from mixbench.training.record import RECORD_FILE, SCHEMA, Origin, package_versions, render_record, thinned
 
-KINDS = {"next-token": "A causal language model"} | dict.fromkeys(
-    AUTOENCODERS, "The encoder of an autoencoder"
+LANGUAGE_MODEL = ("A causal language model", "`head.safetensors` turns it into the language model again")
+AUTOENCODER = (
+    "The encoder of an autoencoder",
+    "the decoder that it was trained with, of the same shape, was not kept",
 )
-KEPT = {"next-token": "`head.safetensors` turns it into the language model again"} | dict.fromkeys(
-    AUTOENCODERS, "the decoder that it was trained with, of the same shape, was not kept"
-)
+"""What a model is, and what its folder keeps of it, by the card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +110,15 @@ def _card(name: str, record: Mapping[str, Any]) -> str:
         front["license"] = record["licence"]
     head = "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in front.items())
     step, loss = record["validation_loss"][-1]
-    objective = record["config"]["objective"]
+    kind, kept = AUTOENCODER if record["config"]["objective"] in AUTOENCODERS else LANGUAGE_MODEL
     stop = ", stopped by its time limit" if record["stopped_early"] else ""
     rows = ["| source | sha256 |", "|---|---|"]
     rows += [f"| {source['name']} | `{source['sha256']}` |" for source in record["sources"]]
     versions = ", ".join(f"{key} {value}" for key, value in record["versions"].items() if value)
     sections = [
         f"---\n{head}---\n\n# {name}\n",
-        f"{KINDS[objective]} trained from `{record['base']}`. Its folder opens as an encoder that is not"
-        f" yet trained to retrieve; {KEPT[objective]}.\n",
+        f"{kind} trained from `{record['base']}`. Its folder opens as an encoder that is not"
+        f" yet trained to retrieve; {kept}.\n",
         "## Training data\n\n" + "\n".join(rows) + "\n",
         f"Trained on, by itself or through what it started from: {', '.join(record['training_sources'])}.\n",
         f"## Run\n\n    {record['command'] or '(called from Python)'}\n",
